@@ -154,7 +154,8 @@ struct WireWriter {
   mutating func i32(_ word: Int32) { store(word) }
   mutating func flag(_ on: Bool) { store(on ? UInt32(1) : 0) }
   mutating func zero(_ count: Int) {
-    UnsafeMutableRawBufferPointer(rebasing: base[offset..<offset + count]).initializeMemory(as: UInt8.self, repeating: 0)
+    UnsafeMutableRawBufferPointer(rebasing: base[offset..<offset + count]).initializeMemory(
+      as: UInt8.self, repeating: 0)
     offset += count
   }
 

@@ -21,8 +21,8 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The call and the system's own words for the code.
   public var description: String {
     let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { buffer in
-      strerror_r(code, buffer.baseAddress, buffer.count) == 0
-        ? String(cString: buffer.baseAddress.unsafelyUnwrapped) : "error \(code)"
+      guard let room = buffer.baseAddress, strerror_r(code, room, buffer.count) == 0 else { return "error \(code)" }
+      return String(cString: room)
     }
     return "\(call): \(text)"
   }

@@ -22,17 +22,18 @@ import Testing
 
   @Test func `an unwatched descriptor is silent even when its event is already there`() throws {
     let loop = try EventLoop()
-    let bells = try (Doorbell.create(), Doorbell.create())
+    let first = try Doorbell.create()
+    let second = try Doorbell.create()
     var tokens: [EventLoop.Token] = []
     var calls = 0
     let handler: (EventLoop.Readiness) -> Void = { _ in
       calls += 1
       for token in tokens { loop.unwatch(token) }
     }
-    tokens.append(try loop.watch(bells.0.raw, for: .readable, handler))
-    tokens.append(try loop.watch(bells.1.raw, for: .readable, handler))
-    Doorbell.ring(bells.0.raw)
-    Doorbell.ring(bells.1.raw)
+    tokens.append(try loop.watch(first.raw, for: .readable, handler))
+    tokens.append(try loop.watch(second.raw, for: .readable, handler))
+    Doorbell.ring(first.raw)
+    Doorbell.ring(second.raw)
     try loop.runOnce(timeout: .seconds(1))
     #expect(calls == 1)
   }
@@ -104,16 +105,17 @@ import Testing
 
   @Test func `work put off runs after the events of its turn`() throws {
     let loop = try EventLoop()
-    let bells = try (Doorbell.create(), Doorbell.create())
+    let first = try Doorbell.create()
+    let second = try Doorbell.create()
     var order: [String] = []
     let handler: (EventLoop.Readiness) -> Void = { _ in
       order.append("event")
       loop.afterEvents { order.append("after") }
     }
-    _ = try loop.watch(bells.0.raw, for: .readable, handler)
-    _ = try loop.watch(bells.1.raw, for: .readable, handler)
-    Doorbell.ring(bells.0.raw)
-    Doorbell.ring(bells.1.raw)
+    _ = try loop.watch(first.raw, for: .readable, handler)
+    _ = try loop.watch(second.raw, for: .readable, handler)
+    Doorbell.ring(first.raw)
+    Doorbell.ring(second.raw)
     try loop.runOnce(timeout: .seconds(1))
     #expect(order == ["event", "event", "after", "after"])
   }

@@ -1,9 +1,13 @@
+import Synchronization
+
 /// The chains that a device has taken and not yet completed: one entry each, without allocation.
 struct InFlightTable: ~Copyable {
   /// A chain's claim on its entry.
   struct Ticket: Equatable {
-    static let none = Ticket(slot: -1, sequence: 0)
+    static let none = Ticket(slot: -1, table: 0, sequence: 0)
     var slot: Int32
+    /// Which table gave it out: a chain of another queue, or of this queue's past, is not one of ours.
+    var table: UInt32
     /// The how manieth chain of the queue this is.
     var sequence: UInt64
     var isValid: Bool { slot >= 0 }
@@ -28,6 +32,8 @@ struct InFlightTable: ~Copyable {
     case waiting
   }
 
+  private static let tableCount = Atomic<UInt32>(0)
+  private let name: UInt32
   private let entries: UnsafeMutableBufferPointer<Entry>
   /// The indices of free entries; the first `freeCount` count.
   private let free: UnsafeMutablePointer<Int32>
@@ -38,6 +44,7 @@ struct InFlightTable: ~Copyable {
   private var completedEnd: UInt64 = 0
 
   init(capacity: Int) {
+    name = Self.tableCount.add(1, ordering: .relaxed).newValue
     entries = .allocate(capacity: capacity)
     entries.initialize(repeating: Entry(sequence: 0, id: 0, slots: 0, written: 0, state: .free))
     free = .allocate(capacity: capacity)
@@ -60,7 +67,7 @@ struct InFlightTable: ~Copyable {
     let slot = free[freeCount]
     entries[Int(slot)] = Entry(sequence: taken, id: id, slots: slots, written: 0, state: .taken)
     defer { taken += 1 }
-    return Ticket(slot: slot, sequence: taken)
+    return Ticket(slot: slot, table: name, sequence: taken)
   }
 
   /// Removes a chain that is completed; nil when the ticket is not, or no longer, one of this table's.
@@ -103,15 +110,12 @@ struct InFlightTable: ~Copyable {
     return (taken - completedEnd, slots)
   }
 
-  /// Whether a chain that was taken after this one has been completed already.
-  func isOvertaken(_ entry: Entry) -> Bool { entry.sequence < completedEnd }
-
   /// The end of the sequence up to which chains were overtaken.
   var overtakenEnd: UInt64 { completedEnd }
 
   @inline(__always)
   private func holds(_ ticket: Ticket) -> Bool {
-    guard ticket.slot >= 0, Int(ticket.slot) < entries.count else { return false }
+    guard ticket.isValid, ticket.table == name else { return false }
     let entry = entries[Int(ticket.slot)]
     return entry.state == .taken && entry.sequence == ticket.sequence
   }

@@ -43,7 +43,7 @@ public struct VirtqueueAddresses: Equatable, Sendable {
 /// What a driver settled about one queue before it starts.
 public struct VirtqueueConfiguration: Equatable, Sendable {
   /// The layout of the ring (virtio 1.3, 2.7 and 2.8).
-  public enum Format: Sendable {
+  public enum Format: Sendable, CaseIterable {
     case split
     case packed
   }

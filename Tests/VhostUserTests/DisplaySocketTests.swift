@@ -66,7 +66,7 @@ private final class Display {
 
   init(modes: [DisplayMode] = []) throws {
     loop = try EventLoop()
-    client = DisplaySocketClient(loop: loop)
+    client = DisplaySocketClient(loop: loop, sendBufferBytes: 32 << 10)
     let (ours, theirs) = try UnixSocket.pair(.stream).take()
     peer = DisplaySocketPeer(FileDescriptor(adopting: theirs), modes: modes)
     client.delivered = { [unowned self] in delivered.append($0) }
@@ -102,9 +102,13 @@ struct DisplaySocketTests {
     #expect(display.peer.violations.isEmpty)
   }
 
-  @Test("pixels arrive as they are: small, large, with gaps, converted", arguments: [
-    (64, 64, 0), (64, 64, 12), (300, 200, 0), (301, 203, 20), (1920, 1080, 0), (1920, 1080, 64), (5000, 900, 0), (1, 9000, 4),
-  ] as [(UInt32, UInt32, Int)])
+  /// Width, height, and bytes between rows.
+  private static let shapes: [(UInt32, UInt32, Int)] = [
+    (64, 64, 0), (64, 64, 12), (300, 200, 0), (301, 203, 20), (1920, 1080, 0), (5000, 90, 0), (5000, 90, 64),
+    (1, 9000, 4),
+  ]
+
+  @Test("pixels arrive as they are: small, large, with gaps, converted", arguments: shapes)
   func pixels(_ width: UInt32, _ height: UInt32, _ gap: Int) throws {
     let display = try Display()
     let picture = Picture(width, height, gap: gap)
@@ -168,12 +172,11 @@ struct DisplaySocketTests {
   @Test("while the front-end does not read, damage is merged and nothing is held up")
   func merged() throws {
     let display = try Display()
-    let picture = Picture(1920, 1080)
+    let picture = Picture(640, 480)
     display.settle()
     display.client.setScanout(0, picture.size, picture.direct)
     #expect(!display.client.damage(0, whole))
     for round in 2..<500 as Range<UInt32> {
-      picture.fill(1)
       #expect(!display.client.damage(0, Rectangle(x: round, y: round, width: 64, height: 64)))
       if round % 100 == 0 { try display.loop.runOnce(timeout: .zero) }
     }
@@ -199,13 +202,13 @@ struct DisplaySocketTests {
   @Test("several scanouts get their turn while the front-end is slow")
   func fair() throws {
     let display = try Display()
-    let pictures = (0..<3).map { Picture(800, 600, seed: UInt32($0)) }
+    let pictures = (0..<3).map { Picture(320, 240, seed: UInt32($0)) }
     for round in 0..<20 {
       for index in 0..<3 {
         display.client.setScanout(UInt32(index), pictures[index].size, pictures[index].direct)
         display.client.damage(UInt32(index), whole)
       }
-      display.peer.read(limit: 50_000 + round)
+      display.peer.read(limit: 20_000 + round)
       try display.loop.runOnce(timeout: .zero)
     }
     display.settle()
@@ -219,8 +222,8 @@ struct DisplaySocketTests {
     let display = try Display()
     let small = Picture(30, 20, seed: 5)
     for size: UInt32 in [0, 30] {
-      var large: Picture? = Picture(1500, 1000, seed: 3)
-      display.client.setScanout(0, Size(width: 1500, height: 1000), large?.direct)
+      var large: Picture? = Picture(400, 300, seed: 3)
+      display.client.setScanout(0, Size(width: 400, height: 300), large?.direct)
       display.client.damage(0, whole)
       display.peer.read(limit: 100_000)
       large = nil
@@ -252,7 +255,7 @@ struct DisplaySocketTests {
   @Test("a socket replaced in the middle of a message begins with a whole one")
   func replacedInTheMiddle() throws {
     let display = try Display()
-    let picture = Picture(1500, 1000)
+    let picture = Picture(400, 300)
     display.client.setScanout(0, picture.size, picture.direct)
     #expect(!display.client.damage(0, whole))
     try display.replaceSocket()
@@ -264,7 +267,7 @@ struct DisplaySocketTests {
   @Test("a front-end that goes is told, and nobody waits for it")
   func lost() throws {
     let display = try Display()
-    let picture = Picture(1500, 1000)
+    let picture = Picture(400, 300)
     display.client.setScanout(0, picture.size, picture.direct)
     #expect(!display.client.damage(0, whole))
     let (_, theirs) = try UnixSocket.pair(.stream).take()
@@ -283,8 +286,9 @@ struct DisplaySocketTests {
     image.withUnsafeBytes { display.client.setCursor(scanout: 0, x: 1, y: 2, hotX: 3, hotY: 4, image: $0) }
     for index: UInt32 in 0..<100_000 { display.client.moveCursor(scanout: 0, x: index, y: index / 2) }
     display.settle()
-    #expect(display.peer.cursor == .init(
-      scanout: 0, x: 99_999, y: 49_999, hotX: 3, hotY: 4, isVisible: true, image: image))
+    let shown = display.peer.cursor
+    #expect(shown.x == 99_999 && shown.y == 49_999 && shown.hotX == 3 && shown.hotY == 4 && shown.isVisible)
+    #expect(shown.image == image)
     display.client.hideCursor(scanout: 0, x: 7, y: 8)
     display.settle()
     #expect(!display.peer.cursor.isVisible)
@@ -340,9 +344,12 @@ struct DisplaySocketTests {
     #expect(modes != nil)
   }
 
-  @Test("answers that break the rules end the socket, not the process", arguments: [
+  /// Headers of answers: request, flags, size.
+  private static let badHeaders: [[UInt32]] = [
     [3, 4, 500], [3, 4, 0], [8, 4, 0], [3, 0, 408], [11, 4, 2000], [1, 4, 0xffff_ffff],
-  ] as [[UInt32]])
+  ]
+
+  @Test("answers that break the rules end the socket, not the process", arguments: badHeaders)
   func badAnswers(_ words: [UInt32]) throws {
     let display = try Display()
     var modes: [DisplayMode]? = []

@@ -9,7 +9,8 @@ struct MessageTests {
     let which = VringDescriptor(index: 1, hasDescriptor: true)
     let access = ConfigurationAccess(offset: 8, size: 4, flags: 1, bytes: [1, 2, 3, 4])
     return [
-      .getFeatures, .setFeatures(0x1_7000_0001), .setOwner, .resetOwner, .setMemTable([region, region]), .setMemTable([]),
+      .getFeatures, .setFeatures(0x1_7000_0001), .setOwner, .resetOwner, .setMemTable([region, region]),
+      .setMemTable([]),
       .setVringNum(state),
       .setVringAddr(VringAddress(index: 1, flags: 1, descriptor: 16, used: 32, available: 64, log: 128)),
       .setVringBase(state), .getVringBase(state), .setVringKick(which), .setVringCall(which), .setVringErr(which),

@@ -13,7 +13,9 @@ struct ResetTests {
     for index in 0..<2 { try bench.frontend.start(bench.rings[index], index: UInt32(index), base: bases[index]) }
   }
 
-  @Test("rings that go on where they stopped are a paused machine's", arguments: [VirtqueueConfiguration.Format.split, .packed])
+  private static let formats: [VirtqueueConfiguration.Format] = [.split, .packed]
+
+  @Test("rings that go on where they stopped are a paused machine's", arguments: formats)
   func pause(format: VirtqueueConfiguration.Format) throws {
     let bench = try Bench()
     try bench.start(format: format)
@@ -30,9 +32,7 @@ struct ResetTests {
     #expect(bench.device.resets == 0)
   }
 
-  @Test("rings that begin anew are a new driver's: one reset, and it still knows features and memory", arguments: [
-    VirtqueueConfiguration.Format.split, .packed,
-  ])
+  @Test("rings that begin anew are a new driver's: one reset, features and memory stay", arguments: formats)
   func newDriver(format: VirtqueueConfiguration.Format) throws {
     let bench = try Bench()
     try bench.start(format: format)

@@ -161,7 +161,7 @@ struct RingTests {
     #expect(throws: (any Error).self) {
       try bench.frontend.call(.setVringAddr(VringAddress(index: .max, descriptor: 0, used: 0, available: 0)))
     }
-    #expect(throws: VhostUserError.unexpectedReply(request: 11)) { try bench.frontend.stop(index: 2) }
+    #expect(throws: VhostUserError.unexpectedReply(request: 11)) { try bench.frontend.word(.getVringBase(state)) }
     try bench.startRings()
     #expect(try bench.echoes())
   }

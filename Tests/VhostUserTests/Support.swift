@@ -96,8 +96,8 @@ final class Bench {
     let (answer, token) = try offer(bytes, ring: index)
     rings[index].kick()
     guard let completion = waitForCompletion(ring: index) else { return false }
-    return completion.token == token && completion.written == UInt32(bytes.count)
-      && (try arena.read(at: answer, count: bytes.count)) == bytes
+    let written = try arena.read(at: answer, count: bytes.count)
+    return completion.token == token && completion.written == UInt32(bytes.count) && written == bytes
   }
 
   func waitForCompletion(ring index: Int = 0) -> VirtqueueDriver.Completion? {
@@ -117,13 +117,36 @@ final class Bench {
   }
 }
 
-/// How many descriptors this process has open.
-func openDescriptorCount() -> Int {
-  guard let directory = opendir("/proc/self/fd") else { return -1 }
-  defer { closedir(directory) }
-  var count = 0
-  while readdir(directory) != nil { count += 1 }
-  return count
+/// A descriptor to hand out, and a way to see whether every copy of it has been closed.
+final class Tracer {
+  private let readEnd: FileDescriptor
+  private var writeEnd: FileDescriptor?
+
+  init() throws {
+    var ends: [Int32] = [-1, -1]
+    try #require(pipe(&ends) == 0)
+    readEnd = FileDescriptor(adopting: ends[0])
+    writeEnd = FileDescriptor(adopting: ends[1])
+    try UnixSocket.setNonBlocking(ends[0], true)
+  }
+
+  /// The descriptor to hand out.
+  var raw: Int32 {
+    switch writeEnd {
+    case .some(let end): end.raw
+    case .none: -1
+    }
+  }
+
+  /// Closes our own copy; whether it was the last one.
+  func isClosedEverywhere() -> Bool {
+    writeEnd = nil
+    var bytes = [UInt8](repeating: 0, count: 64)
+    while true {
+      let count = read(readEnd.raw, &bytes, bytes.count)
+      if count <= 0 { return count == 0 }
+    }
+  }
 }
 
 /// A file without seals, as a hostile front-end shares it.

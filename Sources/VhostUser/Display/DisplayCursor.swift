@@ -13,7 +13,8 @@ struct DisplayCursor {
 
   var isPending: Bool { isImageNew || isPositionNew }
 
-  mutating func define(scanout: UInt32, x: UInt32, y: UInt32, hotX: UInt32, hotY: UInt32, image: UnsafeRawBufferPointer) {
+  mutating func define(scanout: UInt32, x: UInt32, y: UInt32, hotX: UInt32, hotY: UInt32, image: UnsafeRawBufferPointer)
+  {
     guard image.count == DisplayProtocol.cursorBytes else { return }
     self.hotX = hotX
     self.hotY = hotY

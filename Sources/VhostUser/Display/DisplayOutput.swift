@@ -103,7 +103,7 @@ final class DisplayOutput {
       var message = msghdr()
       message.msg_iov = vectors
       message.msg_iovlen = fillVectors()
-      let count = sendmsg(socket, &message, Int32(MSG_NOSIGNAL.rawValue | MSG_DONTWAIT.rawValue))
+      let count = sendmsg(socket, &message, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
       if count >= 0 {
         sent += count
       } else if errno == EAGAIN || errno == ENOBUFS {

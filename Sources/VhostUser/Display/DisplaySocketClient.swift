@@ -9,15 +9,13 @@ import Platform
 public final class DisplaySocketClient {
   /// Messages sent in one go before others on the loop have their turn.
   private static let messagesPerWake = 64
-  /// What is asked of the kernel for the socket; it gives what it allows.
-  private static let sendBufferBytes: Int32 = 4 << 20
-
   /// Called when everything that was to be shown of a scanout has left, after `damage` had to leave some behind.
   public var delivered: ((_ scanout: UInt32) -> Void)?
   /// Called when the front-end has closed the socket or broken its rules.
   public var lost: (() -> Void)?
 
   private let loop: EventLoop
+  private let sendBufferBytes: Int32
   private var socket: SharedDescriptor?
   private var token: EventLoop.Token?
   private var waitsForRoom = false
@@ -37,9 +35,10 @@ public final class DisplaySocketClient {
   /// The answer to SET_PROTOCOL_FEATURES that is still to be sent.
   private var acceptedFeatures: UInt64?
 
-  /// A client without a socket.
-  public init(loop: EventLoop) {
+  /// A client without a socket. For each socket it asks the kernel for `sendBufferBytes`, which gives what it allows.
+  public init(loop: EventLoop, sendBufferBytes: Int32 = 4 << 20) {
     self.loop = loop
+    self.sendBufferBytes = sendBufferBytes
     questions = DisplayQuestions(loop: loop)
     questions.ready = { [unowned self] in pump() }
   }
@@ -57,7 +56,7 @@ public final class DisplaySocketClient {
   public func attach(_ descriptor: consuming FileDescriptor) throws(SystemError) {
     detach()
     let socket = SharedDescriptor(descriptor)
-    enlargeSendBuffer(of: socket.raw, to: Self.sendBufferBytes)
+    enlargeSendBuffer(of: socket.raw, to: sendBufferBytes)
     token = try loop.watch(socket.raw, for: .readable) { [unowned self] _ in serve() }
     self.socket = socket
     for index in scanouts.indices { scanouts[index].forgetFrontend() }

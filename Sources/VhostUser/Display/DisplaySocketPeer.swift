@@ -35,6 +35,9 @@ public final class DisplaySocketPeer {
     public var isVisible = false
     /// Its picture, a8r8g8b8.
     public var image: [UInt8] = []
+
+    /// A cursor that has not been shown.
+    public init() {}
   }
 
   /// What is shown; nil where nothing is.
@@ -191,9 +194,13 @@ public final class DisplaySocketPeer {
       return true
     }
     surfaces[Int(id)]?.updates += 1
-    for row in Int(y)..<Int(y + height) {
-      for column in Int(x)..<Int(x + width) {
-        surfaces[Int(id)]?.pixels[row * Int(size.width) + column] = reader.next() ?? 0
+    let rowBytes = 4 * Int(width)
+    let source = reader.rest
+    surfaces[Int(id)]?.pixels.withUnsafeMutableBytes { target in
+      for row in 0..<Int(height) {
+        let start = 4 * ((Int(y) + row) * Int(size.width) + Int(x))
+        UnsafeMutableRawBufferPointer(rebasing: target[start..<start + rowBytes])
+          .copyMemory(from: UnsafeRawBufferPointer(rebasing: source[row * rowBytes..<(row + 1) * rowBytes]))
       }
     }
     return true

@@ -58,15 +58,15 @@ class Console:
         """Runs a command in the guest and returns what it printed."""
         self._count += 1
         mark = f"@@{self._count}"
-        self.send(f"{{ {command}; }} </dev/null 2>&1; echo {mark} $?")
+        self.send(f"{{ {command.removesuffix('&')}{'&' if command.endswith('&') else ';'} }} </dev/null 2>&1; echo {mark} $?")
         match = self.read_until(rf"{mark} (\d+)\n", seconds)
         if check and match.group(1) != "0":
             raise GuestError(f"in the guest, {command!r} ended with {match.group(1)}:\n{self._before[-2000:]}")
         return self._before
 
     def start(self, command):
-        """Starts a command in the guest in the background; returns its pid there. Its output goes to /tmp/background.log."""
-        return int(self.shell(f"(exec {command}) >/tmp/background.log 2>&1 & echo $!").split()[-1])
+        """Starts a command in the guest in the background, with a silent keyboard; its output goes to /tmp/background.log."""
+        self.shell(f"(sleep 86400 | {command}) >/tmp/background.log 2>&1 &")
 
     def painter(self, connector=0, size=None):
         """Starts `paint` in the guest and takes a connector. The shell is busy until the painter quits."""

@@ -1,20 +1,23 @@
 """Virtual machines: QEMU with one of the guests that Scripts/prepare-guest made."""
 
 import json
+import shutil
 import socket
 from pathlib import Path
 
 from PIL import Image
 
 from .console import Console
-from .environment import ACCELERATOR, GUEST, QEMU, QEMU11
+from .environment import ACCELERATOR, GUEST, OVMF_CODE, OVMF_VARIABLES, QEMU, QEMU11
+from .pictures import difference
 from .processes import Process
 from .waiting import wait_for
 
 
-def vhost_user_gpu(socket_path):
+def vhost_user_gpu(socket_path, scanouts=1):
     """Arguments that attach QEMU 10's own kind of front-end."""
-    return ["-chardev", f"socket,id=gpu,path={socket_path}", "-device", "vhost-user-gpu-pci,id=gpu0,chardev=gpu"]
+    device = f"vhost-user-gpu-pci,id=gpu0,chardev=gpu,max_outputs={scanouts}"
+    return ["-chardev", f"socket,id=gpu,path={socket_path}", "-device", device]
 
 
 def generic_gpu(socket_path, packed=False):
@@ -27,9 +30,9 @@ def generic_gpu(socket_path, packed=False):
 
 
 class Vm:
-    """One QEMU. `large` guests have Weston, kmscube and modetest; small ones boot faster and have `paint`."""
+    """One QEMU. All guests have `paint`; `large` ones have Weston, kmscube and modetest too, and boot slower."""
 
-    def __init__(self, folder, name, gpu, large=False, version=10, run=None, extra=(), memory=None, processors=1):
+    def __init__(self, folder, name, gpu, large=False, version=10, run=None, extra=(), firmware=False, processors=1, pass_fds=()):
         self.folder = Path(folder) / name
         self.folder.mkdir(exist_ok=True)
         self.name = name
@@ -37,7 +40,7 @@ class Vm:
         self._console = None
         self.serial_path = self.folder / "serial.sock"
         self.qmp_path = self.folder / "qmp.sock"
-        memory = memory or (1024 if large else 384)
+        memory = 1024 if large else 384
         arguments = [
             QEMU11 if version == 11 else QEMU,
             "-machine", f"q35,accel={ACCELERATOR},memory-backend=ram",
@@ -51,16 +54,26 @@ class Vm:
             "-serial", "chardev:serial",
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
         ]  # fmt: skip
-        self.arguments = arguments + self._boot(large, run) + list(gpu) + list(extra)
+        self.arguments = arguments + (self._firmware() if firmware else self._boot(large, run)) + list(gpu) + list(extra)
         self.process = None
+        self._pass_fds = pass_fds
 
     def _boot(self, large, run):
         command_line = "console=ttyS0 quiet panic=-1" + (f' run="{run}"' if run else "")
         disk = ["-drive", f"file={GUEST / 'rootfs.ext4'},format=raw,if=virtio,readonly=on"] if large else []
         return ["-kernel", GUEST / "vmlinuz", "-initrd", GUEST / "initrd", "-append", command_line] + disk
 
+    def _firmware(self):
+        """No operating system: OVMF, whose own virtio-gpu driver shows its shell."""
+        variables = self.folder / "variables.fd"
+        shutil.copy(OVMF_VARIABLES, variables)
+        return [
+            "-drive", f"if=pflash,format=raw,readonly=on,file={OVMF_CODE}",
+            "-drive", f"if=pflash,format=raw,file={variables}",
+        ]  # fmt: skip
+
     def start(self):
-        self.process = Process("qemu", self.arguments, self.folder)
+        self.process = Process("qemu", self.arguments, self.folder, pass_fds=self._pass_fds)
         wait_for(lambda: self.qmp_path.exists() or not self.process.is_running, "QEMU listens")
         self.process.expect_running()
         return self
@@ -100,6 +113,16 @@ class Vm:
         self.qmp("screendump", filename=str(path), format="png", **where)
         with Image.open(path) as picture:
             return picture.convert("RGB")
+
+    def wait_for_screen(self, expected, head=None, seconds=15.0):
+        """Waits until QEMU's own display is equal to the expected picture, to the last bit."""
+        seen = []
+
+        def same():
+            seen[:] = [difference(self.screendump(head), expected)]
+            return seen[0] is None
+
+        wait_for(same, lambda: seen[0], seconds)
 
     def kill(self):
         """kill -9, as a crash of the VMM."""

@@ -47,3 +47,27 @@ def area(picture, x, y, width, height):
 def colour_count(picture):
     """How many different colours a picture has."""
     return len(picture.convert("RGB").getcolors(maxcolors=1 << 24))
+
+
+_TOP = [(192, 192, 192), (192, 192, 0), (0, 192, 192), (0, 192, 0), (192, 0, 192), (192, 0, 0), (0, 0, 192)]
+_MIDDLE = [(0, 0, 192), (19, 19, 19), (192, 0, 192), (19, 19, 19), (0, 192, 192), (19, 19, 19), (192, 192, 192)]
+_BOTTOM = [(0, 33, 76), (255, 255, 255), (50, 0, 106), (19, 19, 19), (9, 9, 9), (19, 19, 19), (29, 29, 29), (19, 19, 19)]
+
+
+def smpte(size):
+    """The bars that libdrm's modetest shows: seven above, seven in a band, eight of two widths below."""
+    width, height = size
+
+    def bottom(x):
+        if x < width * 5 // 7:
+            return _BOTTOM[x * 4 // (width * 5 // 7)]
+        if x < width * 6 // 7:
+            return _BOTTOM[(x - width * 5 // 7) * 3 // (width // 7) + 4]
+        return _BOTTOM[7]
+
+    picture = Image.new("RGB", size)
+    for x in range(width):
+        picture.paste(_TOP[x * 7 // width], (x, 0, x + 1, height * 6 // 9))
+        picture.paste(_MIDDLE[x * 7 // width], (x, height * 6 // 9, x + 1, height * 7 // 9))
+        picture.paste(bottom(x), (x, height * 7 // 9, x + 1, height))
+    return picture

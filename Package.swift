@@ -1,0 +1,81 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// A library target of this package, with its tests in Tests/NAMETests when `tested`.
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(of name: String, _ extra: [Target.Dependency] = []) -> Target {
+  .testTarget(
+    name: name + "Tests", dependencies: [.target(name: name)] + extra, swiftSettings: settings)
+}
+
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+let package = Package(
+  name: "muntin",
+  products: [
+    .executable(name: "muntin", targets: ["muntin"]),
+    .library(name: "FuzzBodies", targets: ["FuzzBodies"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+  ],
+  targets: [
+    // C: system calls that Swift cannot import, and the libraries.
+    .target(name: "CLinux"),
+    .systemLibrary(name: "CPixman", pkgConfig: "pixman-1", providers: [.apt(["libpixman-1-dev"])]),
+    .systemLibrary(name: "CVNC", pkgConfig: "libvncserver", providers: [.apt(["libvncserver-dev"])]),
+    .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+
+    // Leaves first; arrows go down only.
+    module("Platform", ["CLinux"]),
+    module("Virtqueue", ["Platform"]),
+    module("VhostUser", ["Virtqueue", "Platform"]),
+    module("Buffers", ["Platform"]),
+    module("GPUDevice", ["Buffers", "Virtqueue", "Platform"]),
+    module("HubProtocol", ["Buffers", "Platform"]),
+    module("Hub", ["HubProtocol", "Buffers", "Platform", logging]),
+    module(
+      "Compositor", ["HubProtocol", "Buffers", "Platform", "CPixman", "CVNC", "CPNG", logging]),
+    module(
+      "GPUBackend",
+      ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
+    module(
+      "Supervisor",
+      ["HubProtocol", "Buffers", "Platform", logging, .product(name: "TOMLKit", package: "TOMLKit")]),
+
+    // Executables.
+    module(
+      "MuntinCommands",
+      [
+        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", logging,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(name: "muntin", dependencies: ["MuntinCommands"], swiftSettings: settings),
+
+    // Tests, fuzz bodies.
+    module("FuzzBodies", ["Virtqueue", "VhostUser", "GPUDevice", "HubProtocol", "Buffers", "Platform"]),
+    tests(of: "Platform"),
+    tests(of: "Virtqueue"),
+    tests(of: "VhostUser", ["Virtqueue", "Platform"]),
+    tests(of: "Buffers"),
+    tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform"]),
+    tests(of: "HubProtocol", ["Buffers", "Platform"]),
+    tests(of: "Hub", ["HubProtocol", "Buffers", "Platform"]),
+    tests(of: "Compositor", ["HubProtocol", "Buffers", "Platform"]),
+    tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
+    tests(of: "Supervisor", ["Buffers", "Platform"]),
+    tests(of: "MuntinCommands", ["Platform"]),
+    tests(of: "FuzzBodies"),
+  ],
+  cxxLanguageStandard: .cxx17
+)

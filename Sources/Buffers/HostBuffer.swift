@@ -1,0 +1,41 @@
+import Platform
+
+/// A picture in memory that the host allocated: a sealed memory file, zero at first, mapped for writing here.
+///
+/// Consumers get `readOnlyDescriptor`, so a flush moves no pixels.
+public final class HostBuffer {
+  /// Its identity towards the hub, and towards the guest (RESOURCE_ASSIGN_UUID).
+  public let id: BufferID
+  /// Where the pixels are.
+  public let layout: PixelLayout
+  /// Length of the memory file in bytes, a multiple of the page size.
+  public let byteCount: Int
+  private let file: FileDescriptor
+  private let mapping: MemoryMapping
+
+  /// Allocates zeroed memory for a picture.
+  ///
+  /// - Throws: the system's error when it has no memory or no descriptor left.
+  public init(layout: PixelLayout, id: BufferID = .random(), name: String = "muntin") throws(SystemError) {
+    self.id = id
+    self.layout = layout
+    byteCount = Self.byteCount(for: layout)
+    file = try SharedMemory.create(name: name, count: byteCount)
+    mapping = try MemoryMapping(descriptor: file.raw, count: byteCount, access: .readWrite)
+  }
+
+  /// What a buffer of that layout takes, in bytes: whole pages.
+  public static func byteCount(for layout: PixelLayout) -> Int {
+    let page = SharedMemory.pageSize
+    let (sum, overflow) = layout.byteCount.addingReportingOverflow(page - 1)
+    return overflow ? layout.byteCount : sum / page * page
+  }
+
+  /// The memory, written by the owner only.
+  public var bytes: UnsafeMutableRawBufferPointer { mapping.mutableBytes }
+
+  /// A descriptor that lets its holder map the memory for reading only.
+  public func readOnlyDescriptor() throws(SystemError) -> FileDescriptor {
+    try SharedMemory.reopenReadOnly(file.raw)
+  }
+}

@@ -1,0 +1,62 @@
+// Linux system calls and macros that Swift's Glibc module does not import. No logic lives here.
+#ifndef MUNTIN_CLINUX_H
+#define MUNTIN_CLINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// ---- memory files ----
+
+/// memfd_create(2) with MFD_CLOEXEC | MFD_ALLOW_SEALING.
+int muntin_memfd_create(const char *name);
+/// fcntl(F_ADD_SEALS).
+int muntin_add_seals(int fd, int seals);
+/// fcntl(F_GET_SEALS), negative when the file knows no seals.
+int muntin_get_seals(int fd);
+enum {
+  MUNTIN_SEAL_SEAL = 0x0001,
+  MUNTIN_SEAL_SHRINK = 0x0002,
+  MUNTIN_SEAL_GROW = 0x0004,
+  MUNTIN_SEAL_WRITE = 0x0008,
+};
+
+// ---- event loop ----
+
+enum {
+  MUNTIN_EPOLLIN = 0x001,
+  MUNTIN_EPOLLOUT = 0x004,
+  MUNTIN_EPOLLERR = 0x008,
+  MUNTIN_EPOLLHUP = 0x010,
+  MUNTIN_EPOLLRDHUP = 0x2000,
+};
+struct muntin_epoll_event {
+  uint32_t events;
+  uint64_t data;
+};
+int muntin_epoll_create(void);
+/// op: 1 add, 2 delete, 3 modify.
+int muntin_epoll_ctl(int epoll, int op, int fd, uint32_t events, uint64_t data);
+/// Waits at most `nanoseconds` (negative: for ever). Fills `events`.
+int muntin_epoll_wait(int epoll, struct muntin_epoll_event *events, int capacity, int64_t nanoseconds);
+int muntin_eventfd(void);
+/// Blocks the signals in this thread and gives a non-blocking descriptor that reads them.
+int muntin_signalfd(const int *signals, int count);
+/// The next signal that waits at such a descriptor; 0 when none does.
+int muntin_next_signal(int fd);
+
+// ---- sockets ----
+
+/// MSG_DONTWAIT.
+enum { MUNTIN_DONTWAIT = 0x40 };
+/// accept4(2), non-blocking and close-on-exec.
+int muntin_accept(int fd);
+/// sendmsg(2) with SCM_RIGHTS, MSG_NOSIGNAL; `flags` is added.
+ssize_t muntin_send(int fd, const void *bytes, size_t count, const int *descriptors, int descriptor_count, int flags);
+/// recvmsg(2), MSG_CMSG_CLOEXEC. `*descriptor_count` is the room on entry and the number received on return;
+/// `*truncated` is set when the message or its descriptors did not fit (surplus ones are closed by the kernel).
+ssize_t muntin_receive(int fd, void *bytes, size_t count, int *descriptors, int *descriptor_count, int *truncated,
+                       int flags);
+int muntin_peer_credentials(int fd, int32_t *pid, uint32_t *uid, uint32_t *gid);
+
+#endif

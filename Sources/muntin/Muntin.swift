@@ -1,0 +1,4 @@
+@main
+struct Muntin {
+  static func main() {}
+}

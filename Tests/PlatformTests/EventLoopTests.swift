@@ -1,0 +1,122 @@
+import Glibc
+import Testing
+
+@testable import Platform
+
+@Suite struct EventLoopTests {
+  @Test func `a rung doorbell wakes its watcher`() throws {
+    let loop = try EventLoop()
+    let bell = try Doorbell.create()
+    var woken = 0
+    let token = try loop.watch(bell.raw, for: .readable) { [raw = bell.raw] readiness in
+      #expect(readiness == .readable)
+      Doorbell.drain(raw)
+      woken += 1
+    }
+    Doorbell.ring(bell.raw)
+    try loop.runOnce(timeout: .seconds(1))
+    try loop.runOnce(timeout: .zero)
+    #expect(woken == 1)
+    loop.unwatch(token)
+  }
+
+  @Test func `an unwatched descriptor is silent even when its event is already there`() throws {
+    let loop = try EventLoop()
+    let first = try Doorbell.create()
+    let second = try Doorbell.create()
+    var tokens: [EventLoop.Token] = []
+    var calls = 0
+    let handler: (EventLoop.Readiness) -> Void = { _ in
+      calls += 1
+      for token in tokens { loop.unwatch(token) }
+    }
+    tokens.append(try loop.watch(first.raw, for: .readable, handler))
+    tokens.append(try loop.watch(second.raw, for: .readable, handler))
+    Doorbell.ring(first.raw)
+    Doorbell.ring(second.raw)
+    try loop.runOnce(timeout: .seconds(1))
+    #expect(calls == 1)
+  }
+
+  @Test func `a stale token does not touch the slot's next user`() throws {
+    let loop = try EventLoop()
+    let bell = try Doorbell.create()
+    let stale = try loop.watch(bell.raw, for: .readable) { _ in }
+    loop.unwatch(stale)
+    var woken = false
+    _ = try loop.watch(bell.raw, for: .readable) { _ in woken = true }
+    loop.unwatch(stale)
+    loop.change(stale, to: [])
+    Doorbell.ring(bell.raw)
+    try loop.runOnce(timeout: .seconds(1))
+    #expect(woken)
+  }
+
+  @Test func `timers fire in the order of their deadlines`() throws {
+    let loop = try EventLoop()
+    var order: [Int] = []
+    let start = MonotonicTime.now
+    for index in [3, 1, 2] {
+      loop.schedule(after: .milliseconds(10 * index)) { order.append(index) }
+    }
+    while order.count < 3 { try loop.runOnce(timeout: .seconds(1)) }
+    #expect(order == [1, 2, 3])
+    #expect(MonotonicTime.now - start >= .milliseconds(30))
+  }
+
+  @Test func `a cancelled timer never fires`() throws {
+    let loop = try EventLoop()
+    var fired = false
+    let token = loop.schedule(after: .milliseconds(1)) { fired = true }
+    loop.cancel(token)
+    try loop.runOnce(timeout: .milliseconds(20))
+    #expect(!fired)
+  }
+
+  @Test func `a timer that schedules itself again leaves room for other events`() throws {
+    let loop = try EventLoop()
+    var count = 0
+    func again() {
+      count += 1
+      loop.schedule(after: .zero) { again() }
+    }
+    again()
+    try loop.runOnce(timeout: .zero)
+    #expect(count == 2)
+  }
+
+  @Test func `a hundred thousand cancelled timers leave nothing behind`() throws {
+    var queue = TimerQueue()
+    for _ in 0..<100_000 { queue.remove(queue.add(at: .now + .seconds(100)) {}) }
+    #expect(queue.count < 100)
+  }
+
+  @Test func `a closed peer is reported as a hangup`() throws {
+    let loop = try EventLoop()
+    let pair = try UnixSocket.pair(.stream)
+    let (first, second) = pair.take()
+    var seen: EventLoop.Readiness = []
+    _ = try loop.watch(first, for: .readable) { seen = $0 }
+    closeAll([second])
+    try loop.runOnce(timeout: .seconds(1))
+    #expect(seen.contains(.hangup))
+    closeAll([first])
+  }
+
+  @Test func `work put off runs after the events of its turn`() throws {
+    let loop = try EventLoop()
+    let first = try Doorbell.create()
+    let second = try Doorbell.create()
+    var order: [String] = []
+    let handler: (EventLoop.Readiness) -> Void = { _ in
+      order.append("event")
+      loop.afterEvents { order.append("after") }
+    }
+    _ = try loop.watch(first.raw, for: .readable, handler)
+    _ = try loop.watch(second.raw, for: .readable, handler)
+    Doorbell.ring(first.raw)
+    Doorbell.ring(second.raw)
+    try loop.runOnce(timeout: .seconds(1))
+    #expect(order == ["event", "event", "after", "after"])
+  }
+}

@@ -58,6 +58,10 @@ public final class Virtqueue {
 
   /// How many chains the device has taken and not completed.
   public var inFlightCount: Int { inFlight.count }
+  /// Why the ring is broken, if it is.
+  public var failure: VirtqueueError? {
+    if case .broken(let error) = state { error } else { nil }
+  }
 
   // MARK: Chains
 

@@ -65,7 +65,8 @@ let package = Package(
     // Tests, fuzz bodies.
     module("FuzzBodies", ["Virtqueue", "VhostUser", "GPUDevice", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "Platform"),
-    tests(of: "Virtqueue"),
+    .target(name: "CAllocations", path: "Tests/CAllocations"),
+    tests(of: "Virtqueue", ["Platform", "CAllocations"]),
     tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform"]),
     tests(of: "Buffers"),
     tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform"]),

@@ -33,7 +33,7 @@ let package = Package(
     // C: system calls that Swift cannot import, and the libraries.
     .target(name: "CLinux"),
     .systemLibrary(name: "CPixman", pkgConfig: "pixman-1", providers: [.apt(["libpixman-1-dev"])]),
-    .systemLibrary(name: "CVNC", pkgConfig: "libvncserver", providers: [.apt(["libvncserver-dev"])]),
+    .target(name: "CVNC", linkerSettings: [.linkedLibrary("vncserver")]),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
 
     // Leaves first; arrows go down only.
@@ -74,7 +74,7 @@ let package = Package(
     .executableTarget(
       name: "HubUnderTest", dependencies: ["Hub", logging], path: "Tests/HubUnderTest", swiftSettings: settings),
     tests(of: "Hub", ["HubUnderTest", "HubProtocol", "Buffers", "Platform"]),
-    tests(of: "Compositor", ["HubProtocol", "Buffers", "Platform"]),
+    tests(of: "Compositor", ["HubProtocol", "Buffers", "Platform", "CPNG", "CVNC", logging]),
     tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform"]),
     tests(of: "MuntinCommands", ["Platform"]),

@@ -79,3 +79,11 @@ let package = Package(
   ],
   cxxLanguageStandard: .cxx17
 )
+
+// `make fuzz` builds this one only: it needs libFuzzer, whose runtime Scripts/fuzz names.
+if Context.environment["MUNTIN_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "Fuzz", dependencies: ["FuzzBodies"],
+      swiftSettings: settings + [.enableExperimentalFeature("Extern")]))
+}

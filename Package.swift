@@ -27,7 +27,6 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-    .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
   ],
   targets: [
     // C: system calls that Swift cannot import, and the libraries.
@@ -49,9 +48,7 @@ let package = Package(
     module(
       "GPUBackend",
       ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
-    module(
-      "Supervisor",
-      ["HubProtocol", "Buffers", "Platform", logging, .product(name: "TOMLKit", package: "TOMLKit")]),
+    module("Supervisor", ["HubProtocol", "Buffers", "Platform", logging]),
 
     // Executables.
     module(
@@ -73,9 +70,8 @@ let package = Package(
     tests(of: "Hub", ["HubProtocol", "Buffers", "Platform"]),
     tests(of: "Compositor", ["HubProtocol", "Buffers", "Platform"]),
     tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
-    tests(of: "Supervisor", ["Buffers", "Platform"]),
+    tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(of: "MuntinCommands", ["Platform"]),
     tests(of: "FuzzBodies"),
-  ],
-  cxxLanguageStandard: .cxx17
+  ]
 )

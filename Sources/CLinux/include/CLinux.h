@@ -30,6 +30,7 @@ enum {
   MUNTIN_EPOLLHUP = 0x010,
   MUNTIN_EPOLLRDHUP = 0x2000,
 };
+enum { MUNTIN_EPOLLET = 0x80000000u };
 struct muntin_epoll_event {
   uint32_t events;
   uint64_t data;
@@ -86,5 +87,15 @@ int muntin_reap(pid_t pid, int *code, int *signal);
 /// Runs 100,000 rounds of a loop in a virtual machine of one page and says how long they took. Negative with errno when a
 /// step fails, which `*step` names.
 int muntin_try_kvm(const char **step, int64_t *nanoseconds);
+// ---- memory that a peer may take away (sigbus.c) ----
+
+/// Guards mapped memory: when an access raises SIGBUS because the file behind it has been truncated, all of the range
+/// becomes zeroed private memory, the access goes on, and `bell`, an eventfd, is rung. The range must be a whole mapping.
+/// Returns a slot, or -1 with errno ENOSPC or that of sigaction(2).
+int muntin_fault_guard(void *base, size_t count, int bell);
+/// Whether the slot's memory was taken away.
+int muntin_fault_happened(int slot);
+/// Ends the guard; call before the memory is unmapped.
+void muntin_fault_unguard(int slot);
 
 #endif

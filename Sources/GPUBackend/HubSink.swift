@@ -40,7 +40,7 @@ final class HubSink: DisplaySink {
     return .pending
   }
 
-  func cursorChanged(_ cursor: GPUDevice.CursorState) {
+  func cursorChanged(_ cursor: CardCursor) {
     let image = cursor.image.flatMap { HubProtocol.CursorImage(copying: $0.bytes) }
     let (x, y) = hotSpot(cursor)
     let state = HubProtocol.CursorState(image: image, x: x, y: y, hotX: cursor.hotX, hotY: cursor.hotY)
@@ -58,7 +58,7 @@ final class HubSink: DisplaySink {
   /// The device names the place of the picture's corner, the hub that of the pixel that points.
   private var hotSpots = [(UInt32, UInt32)](repeating: (0, 0), count: ScanoutIndex.maximumCount)
 
-  private func hotSpot(_ cursor: GPUDevice.CursorState) -> (Int32, Int32) {
+  private func hotSpot(_ cursor: CardCursor) -> (Int32, Int32) {
     (cursor.x &+ Int32(clamping: cursor.hotX), cursor.y &+ Int32(clamping: cursor.hotY))
   }
 }

@@ -1,5 +1,6 @@
 import Buffers
 import GPUDevice
+import Logging
 import Platform
 import VhostUser
 

@@ -32,7 +32,7 @@ let package = Package(
     // C: system calls that Swift cannot import, and the libraries.
     .target(name: "CLinux"),
     .systemLibrary(name: "CPixman", pkgConfig: "pixman-1", providers: [.apt(["libpixman-1-dev"])]),
-    .systemLibrary(name: "CVNC", pkgConfig: "libvncserver", providers: [.apt(["libvncserver-dev"])]),
+    .target(name: "CVNC", linkerSettings: [.linkedLibrary("vncserver")]),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
 
     // Leaves first; arrows go down only.
@@ -62,7 +62,8 @@ let package = Package(
     // Tests, fuzz bodies.
     module("FuzzBodies", ["Virtqueue", "VhostUser", "GPUDevice", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "Platform"),
-    tests(of: "Virtqueue"),
+    .target(name: "CAllocations", path: "Tests/CAllocations"),
+    tests(of: "Virtqueue", ["Platform", "CAllocations"]),
     tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform"]),
     tests(of: "Buffers"),
     tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform"]),
@@ -70,7 +71,7 @@ let package = Package(
     .executableTarget(
       name: "HubUnderTest", dependencies: ["Hub", logging], path: "Tests/HubUnderTest", swiftSettings: settings),
     tests(of: "Hub", ["HubUnderTest", "HubProtocol", "Buffers", "Platform"]),
-    tests(of: "Compositor", ["HubProtocol", "Buffers", "Platform"]),
+    tests(of: "Compositor", ["HubProtocol", "Buffers", "Platform", "CPNG", "CVNC", logging]),
     tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(of: "MuntinCommands", ["Platform"]),

@@ -98,4 +98,22 @@ int muntin_fault_happened(int slot);
 /// Ends the guard; call before the memory is unmapped.
 void muntin_fault_unguard(int slot);
 
+// ---- large copies ----
+
+enum { MUNTIN_STREAM_LANES = 4 };
+struct muntin_stream_lane {
+  char *target;
+  const char *source;
+  size_t count;
+};
+/// Pieces that are copied together; all zero at first.
+struct muntin_stream {
+  struct muntin_stream_lane lanes[MUNTIN_STREAM_LANES];
+  int count;
+};
+/// Copies a piece with stores that go past the caches, now or with the pieces that follow.
+void muntin_stream_copy(struct muntin_stream *stream, void *target, const void *source, size_t count);
+/// Copies what is left; everything is there when it returns.
+void muntin_stream_finish(struct muntin_stream *stream);
+
 #endif

@@ -18,6 +18,9 @@ public final class EventLoop {
     public static let writable = Readiness(rawValue: 2)
     /// The other end has gone, or the descriptor failed. Always reported.
     public static let hangup = Readiness(rawValue: 4)
+    /// With others, as interest: report each change once, whether the handler reads or not. For descriptors that a
+    /// hostile peer shares: one that never empties cannot keep the loop busy, one that blocks is never read.
+    public static let edge = Readiness(rawValue: 8)
   }
 
   /// Names one watched descriptor.
@@ -195,6 +198,7 @@ public final class EventLoop {
     var mask = 0
     if interest.contains(.readable) { mask |= Int(MUNTIN_EPOLLIN) }
     if interest.contains(.writable) { mask |= Int(MUNTIN_EPOLLOUT) }
+    if interest.contains(.edge) { mask |= Int(MUNTIN_EPOLLET) }
     return UInt32(mask)
   }
 }

@@ -30,6 +30,7 @@ enum {
   MUNTIN_EPOLLHUP = 0x010,
   MUNTIN_EPOLLRDHUP = 0x2000,
 };
+enum { MUNTIN_EPOLLET = 0x80000000u };
 struct muntin_epoll_event {
   uint32_t events;
   uint64_t data;
@@ -58,5 +59,16 @@ ssize_t muntin_send(int fd, const void *bytes, size_t count, const int *descript
 ssize_t muntin_receive(int fd, void *bytes, size_t count, int *descriptors, int *descriptor_count, int *truncated,
                        int flags);
 int muntin_peer_credentials(int fd, int32_t *pid, uint32_t *uid, uint32_t *gid);
+
+// ---- memory that a peer may take away (sigbus.c) ----
+
+/// Guards mapped memory: when an access raises SIGBUS because the file behind it has been truncated, all of the range
+/// becomes zeroed private memory, the access goes on, and `bell`, an eventfd, is rung. The range must be a whole mapping.
+/// Returns a slot, or -1 with errno ENOSPC or that of sigaction(2).
+int muntin_fault_guard(void *base, size_t count, int bell);
+/// Whether the slot's memory was taken away.
+int muntin_fault_happened(int slot);
+/// Ends the guard; call before the memory is unmapped.
+void muntin_fault_unguard(int slot);
 
 #endif

@@ -1,0 +1,197 @@
+import Buffers
+import Platform
+
+/// What a layer shows.
+public enum LayerContent {
+  /// A part of a buffer. Its pixels stay mapped for as long as this object is held.
+  case shown(ReadOnlyBuffer, source: Rectangle)
+  /// Nothing.
+  case absent(AbsenceReason)
+}
+
+/// What a consumer is told. The hub's newest state, in this order for each layer: place, content, damage, cursor.
+public protocol ConsumerClientDelegate: AnyObject {
+  /// A new layer, or one whose place changed. A new one shows nothing yet.
+  func consumer(_ client: ConsumerClient, set layer: LayerDescription)
+  /// The layer is no more.
+  func consumer(_ client: ConsumerClient, removed layer: LayerID)
+  /// The layer shows something else; all of it is damaged. Not retained buffers are unmapped.
+  func consumer(_ client: ConsumerClient, content: LayerContent, of layer: LayerID)
+  /// Pixels changed (in the buffer). To be answered with `latched` once they are in the composed frame.
+  func consumer(_ client: ConsumerClient, damage: Rectangle, serial: UInt64, of layer: LayerID)
+  /// The cursor has another picture.
+  func consumer(_ client: ConsumerClient, cursor: CursorState, of layer: LayerID)
+  /// The cursor moved.
+  func consumer(_ client: ConsumerClient, cursorOf layer: LayerID, movedToX x: Int32, y: Int32)
+  /// The hub came or went (for logs). What is shown stays while there is no hub.
+  func consumer(_ client: ConsumerClient, link: HubLinkState)
+}
+
+/// A display's end of the hub: announces it, maps the buffers of its layers, answers what was latched; and all of it
+/// again with a restarted hub, with what is shown going on meanwhile.
+public final class ConsumerClient {
+  /// Whoever is told; not kept alive.
+  public weak var delegate: (any ConsumerClientDelegate)?
+
+  private struct Layer {
+    var description: LayerDescription
+    var isStale = false
+    var needsLatched = false
+    var latched: UInt64 = 0
+  }
+
+  private let link: HubLink
+  private var display: DisplayDescription
+  private var needsAnnounce = false
+  private var frame: BufferDescription?
+  private var frameDescriptor: SharedDescriptor?
+  private var needsFrame = false
+  private var buffers: [BufferID: ReadOnlyBuffer] = [:]
+  private var released: [BufferID] = []
+  private var layers: [LayerID: Layer] = [:]
+  private var latchedLayers: [LayerID] = []
+  private var recalls: [LayerRecall] = []
+
+  /// A client that does nothing before `start`.
+  public init(hubPath: String, display name: PeerName, description: DisplayDescription, loop: EventLoop) {
+    display = description
+    link = HubLink(path: hubPath, hello: Hello(role: .consumer, name: name), loop: loop)
+    link.client = self
+  }
+
+  /// Connects, and from now on whenever there is a hub.
+  public func start() { link.start() }
+  /// Leaves the hub.
+  public func stop() { link.stop() }
+  /// Whether there is a connection to a hub.
+  public var isLinked: Bool { link.isUp }
+
+  /// The display's size, refresh or output changed.
+  public func announce(_ description: DisplayDescription) {
+    display = description
+    needsAnnounce = true
+    link.schedulePump()
+  }
+
+  /// Gives the hub the composed frame, for screenshots. The memory must stay the display's for as long as it is set.
+  public func setFrame(_ memory: FrameMemory) throws(SystemError) {
+    frameDescriptor = SharedDescriptor(try memory.buffer.readOnlyDescriptor())
+    frame = memory.description
+    needsFrame = true
+    link.schedulePump()
+  }
+
+  /// The composed frame contains the layer's damage through `serial`.
+  public func latched(_ layer: LayerID, through serial: UInt64) {
+    guard let entry = layers[layer], serial > entry.latched else { return }
+    layers[layer]?.latched = serial
+    if !entry.needsLatched {
+      layers[layer]?.needsLatched = true
+      latchedLayers.append(layer)
+    }
+    link.schedulePump()
+  }
+}
+
+extension ConsumerClient: HubLinkClient {
+  func linkOpened() {
+    buffers.removeAll()
+    released.removeAll()
+    latchedLayers.removeAll(keepingCapacity: true)
+    for id in layers.keys {
+      layers[id]?.isStale = true
+      layers[id]?.needsLatched = false
+      layers[id]?.latched = 0
+    }
+    recalls = layers.values.map {
+      LayerRecall(id: $0.description.id, vm: $0.description.vm, scanout: $0.description.scanout)
+    }
+    needsAnnounce = true
+    needsFrame = frame != nil
+  }
+
+  func linkLost() {}
+
+  func linkChanged(_ state: HubLinkState) {
+    delegate?.consumer(self, link: state)
+  }
+
+  func linkReceived(_ message: Message, serial: UInt64, descriptor: consuming FileDescriptor?) {
+    switch message {
+    case .layerDamage(let layer, let damage):
+      if layers[layer] != nil { delegate?.consumer(self, damage: damage, serial: serial, of: layer) }
+    case .layerContent(let layer, let picture): receive(picture, of: layer, descriptor)
+    case .layerSet(let description):
+      layers[description.id, default: Layer(description: description)].description = description
+      layers[description.id]?.isStale = false
+      delegate?.consumer(self, set: description)
+    case .layerRemove(let layer): remove(layer)
+    case .layerCursor(let layer, let cursor):
+      if layers[layer] != nil { delegate?.consumer(self, cursor: cursor, of: layer) }
+    case .layerCursorMove(let layer, let x, let y):
+      if layers[layer] != nil { delegate?.consumer(self, cursorOf: layer, movedToX: x, y: y) }
+    case .bufferRetired(let id):
+      buffers[id] = nil
+      released.append(id)
+      link.schedulePump()
+    case .layersSettled:
+      for layer in layers.filter({ $0.value.isStale }).keys.sorted() { remove(layer) }
+    default: break
+    }
+  }
+
+  private func remove(_ layer: LayerID) {
+    guard layers.removeValue(forKey: layer) != nil else { return }
+    latchedLayers.removeAll { $0 == layer }
+    delegate?.consumer(self, removed: layer)
+  }
+
+  private func receive(_ picture: LayerPicture, of layer: LayerID, _ descriptor: consuming FileDescriptor?) {
+    guard layers[layer] != nil else { return }
+    switch picture {
+    case .absent(let reason): delegate?.consumer(self, content: .absent(reason), of: layer)
+    case .shown(let buffer, let source):
+      if let descriptor {
+        buffers[buffer.id] = try? ReadOnlyBuffer(id: buffer.id, layout: buffer.layout, descriptor: descriptor.raw)
+      }
+      // Without memory for one more mapping the layer is dark; the others go on.
+      guard let mapped = buffers[buffer.id], source.fits(in: mapped.layout.size), !source.isEmpty else {
+        delegate?.consumer(self, content: .absent(.off), of: layer)
+        return
+      }
+      delegate?.consumer(self, content: .shown(mapped, source: source), of: layer)
+    }
+    // A producer that came back counts its flushes from 1 again.
+    layers[layer]?.latched = 0
+  }
+
+  func linkPump() {
+    while let recall = recalls.last {
+      guard link.send(.layerRecall(recall)) else { return }
+      recalls.removeLast()
+    }
+    if needsAnnounce {
+      guard link.send(.displayAnnounce(display)) else { return }
+      needsAnnounce = false
+    }
+    if needsFrame, let frame {
+      guard link.send(.frameRegister(frame), descriptor: frameDescriptor) else { return }
+      needsFrame = false
+    }
+    while let id = released.last {
+      guard link.send(.bufferRelease(id)) else { return }
+      released.removeLast()
+    }
+    pumpLatched()
+  }
+
+  private func pumpLatched() {
+    while let layer = latchedLayers.last {
+      if let entry = layers[layer] {
+        guard link.send(.layerLatched(layer), serial: entry.latched) else { return }
+        layers[layer]?.needsLatched = false
+      }
+      latchedLayers.removeLast()
+    }
+  }
+}

@@ -1,0 +1,106 @@
+import Buffers
+
+extension Message {
+  /// Reads one message's payload: private bytes of exactly the length that its header says.
+  init(header: MessageHeader, payload: UnsafeRawBufferPointer) throws(ProtocolError) {
+    guard let type = MessageType(rawValue: header.type) else { throw .unknownType(header.type) }
+    switch type.descriptorRule {
+    case .none where header.carriesDescriptor: throw .descriptorMismatch(type: header.type)
+    case .one where !header.carriesDescriptor: throw .descriptorMismatch(type: header.type)
+    default: break
+    }
+    var reader = WireReader(type: header.type, payload: payload)
+    do {
+      self = try Message(type, &reader)
+    } catch .cutShort {
+      throw .wrongLength(type: header.type, length: header.length)
+    }
+    guard reader.remaining == 0 else { throw .wrongLength(type: header.type, length: header.length) }
+  }
+
+  private init(_ type: MessageType, _ reader: inout WireReader) throws(ProtocolError) {
+    switch type {
+    case .hello, .welcome, .error: try self.init(common: type, &reader)
+    case .bufferRegister, .bufferUnregister, .scanoutSet, .flush, .cursorSet, .cursorMove, .vmState, .flushLatched,
+      .scanoutMode:
+      try self.init(producer: type, &reader)
+    case .displayAnnounce, .frameRegister, .layerLatched, .bufferRelease, .layerRecall, .layerSet, .layerRemove,
+      .layerContent, .layerDamage, .layerCursor, .layerCursorMove, .bufferRetired, .layersSettled:
+      try self.init(consumer: type, &reader)
+    case .list, .screenshot, .listEnd, .vmRecord, .bufferRecord, .displayRecord, .clientRecord, .frame:
+      try self.init(control: type, &reader)
+    }
+  }
+
+  private init(common type: MessageType, _ reader: inout WireReader) throws(ProtocolError) {
+    switch type {
+    case .hello: self = .hello(try Hello(&reader))
+    case .welcome: self = .welcome(try Welcome(&reader))
+    default: self = .error(try Refusal(&reader))
+    }
+  }
+
+  private init(producer type: MessageType, _ reader: inout WireReader) throws(ProtocolError) {
+    switch type {
+    case .flush:
+      let scanout = try reader.scanout()
+      try reader.zero32()
+      self = .flush(scanout, damage: try reader.rectangle())
+    case .flushLatched:
+      self = .flushLatched(try reader.scanout())
+      try reader.zero32()
+    case .bufferRegister: self = .bufferRegister(try BufferDescription(&reader))
+    case .bufferUnregister: self = .bufferUnregister(try reader.bufferID())
+    case .scanoutSet: self = .scanoutSet(try ScanoutState(&reader))
+    case .cursorSet:
+      let scanout = try reader.scanout()
+      self = .cursorSet(scanout, try CursorState(ofScanout: &reader))
+    case .cursorMove:
+      self = .cursorMove(try reader.scanout(), x: try reader.i32(), y: try reader.i32())
+      try reader.zero32()
+    case .vmState:
+      self = .vmState(connected: try reader.flag("state"))
+      try reader.zero32()
+    default:
+      self = .scanoutMode(try reader.scanout(), try reader.extent("mode"))
+      try reader.zero32()
+    }
+  }
+
+  private init(consumer type: MessageType, _ reader: inout WireReader) throws(ProtocolError) {
+    switch type {
+    case .layerLatched: self = .layerLatched(try reader.layer())
+    case .layerDamage: self = .layerDamage(try reader.layer(), try reader.rectangle())
+    case .displayAnnounce: self = .displayAnnounce(try DisplayDescription(&reader))
+    case .frameRegister: self = .frameRegister(try BufferDescription(&reader))
+    case .bufferRelease: self = .bufferRelease(try reader.bufferID())
+    case .layerRecall: self = .layerRecall(try LayerRecall(&reader))
+    case .layerSet: self = .layerSet(try LayerDescription(&reader))
+    case .layerRemove: self = .layerRemove(try reader.layer())
+    case .layerContent:
+      let layer = try reader.layer()
+      self = .layerContent(layer, try LayerPicture(&reader))
+    case .layerCursor:
+      let layer = try reader.layer()
+      self = .layerCursor(layer, try CursorState(ofLayer: &reader))
+    case .layerCursorMove: self = .layerCursorMove(try reader.layer(), x: try reader.i32(), y: try reader.i32())
+    case .bufferRetired: self = .bufferRetired(try reader.bufferID())
+    default: self = .layersSettled
+    }
+  }
+
+  private init(control type: MessageType, _ reader: inout WireReader) throws(ProtocolError) {
+    switch type {
+    case .list:
+      guard let kind = ListKind(rawValue: try reader.u32()) else { throw reader.bad("list kind") }
+      self = .list(kind, cursor: try reader.u32())
+    case .screenshot: self = .screenshot(try reader.optionalName())
+    case .listEnd: self = .listEnd(count: try reader.u32(), next: try reader.u32())
+    case .vmRecord: self = .vmRecord(try VMRecord(&reader))
+    case .bufferRecord: self = .bufferRecord(try BufferRecord(&reader))
+    case .displayRecord: self = .displayRecord(try DisplayRecord(&reader))
+    case .clientRecord: self = .clientRecord(try ClientRecord(&reader))
+    default: self = .frame(try BufferDescription(&reader), display: try reader.name())
+    }
+  }
+}

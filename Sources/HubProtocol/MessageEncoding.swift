@@ -1,0 +1,109 @@
+import Buffers
+
+extension Message {
+  /// Bytes of the message with its header.
+  public var byteCount: Int {
+    Wire.headerByteCount + payloadByteCount
+  }
+
+  private var payloadByteCount: Int {
+    switch self {
+    case .hello: 192
+    case .welcome: 32
+    case .error: 128
+    case .bufferRegister, .frameRegister: 48
+    case .bufferUnregister, .bufferRelease, .bufferRetired: 16
+    case .scanoutSet: 48
+    case .flush, .layerDamage: 24
+    case .cursorSet(_, let cursor): 24 + (cursor.image == nil ? 0 : Wire.cursorByteCount)
+    case .cursorMove, .scanoutMode, .layerCursorMove: 16
+    case .vmState, .flushLatched, .layerLatched, .layerRemove, .list, .listEnd: 8
+    case .displayAnnounce: 144
+    case .layerRecall: 80
+    case .layerSet: 104
+    case .layerContent: 80
+    case .layerCursor(_, let cursor): 32 + (cursor.image == nil ? 0 : Wire.cursorByteCount)
+    case .layersSettled: 0
+    case .screenshot: 64
+    case .vmRecord(let vm): 224 + 32 * min(vm.scanouts.count, ScanoutIndex.maximumCount)
+    case .bufferRecord: 128
+    case .displayRecord: 216
+    case .clientRecord: 104
+    case .frame: 112
+    }
+  }
+
+  /// Writes the message, `byteCount` bytes, at the start of `room`.
+  ///
+  /// - Returns: the bytes written; nil when the room is too small.
+  public func encode(
+    serial: UInt64, carriesDescriptor: Bool, into room: UnsafeMutableRawBufferPointer
+  ) -> Int? {
+    let count = byteCount
+    guard count <= room.count else { return nil }
+    var writer = WireWriter(room)
+    MessageHeader(type: type, carriesDescriptor: carriesDescriptor, byteCount: count, serial: serial).write(to: &writer)
+    writePayload(to: &writer)
+    assert(writer.offset == count)
+    return count
+  }
+
+  private func writePayload(to writer: inout WireWriter) {
+    switch self {
+    case .flush(let scanout, let damage):
+      writer.u32(scanout.rawValue)
+      writer.u32(0)
+      writer.rectangle(damage)
+    case .flushLatched(let scanout):
+      writer.u32(scanout.rawValue)
+      writer.u32(0)
+    case .layerDamage(let layer, let damage):
+      writer.u64(layer.rawValue)
+      writer.rectangle(damage)
+    case .layerLatched(let layer), .layerRemove(let layer): writer.u64(layer.rawValue)
+    case .hello(let hello): hello.write(to: &writer)
+    case .welcome(let welcome): welcome.write(to: &writer)
+    case .error(let refusal): refusal.write(to: &writer)
+    case .bufferRegister(let buffer), .frameRegister(let buffer): buffer.write(to: &writer)
+    case .bufferUnregister(let id), .bufferRelease(let id), .bufferRetired(let id): writer.bufferID(id)
+    case .scanoutSet(let state): state.write(to: &writer)
+    case .cursorSet(let scanout, let cursor): cursor.write(scanout: scanout, to: &writer)
+    case .cursorMove(let scanout, let x, let y):
+      writer.u32(scanout.rawValue)
+      writer.i32(x)
+      writer.i32(y)
+      writer.u32(0)
+    case .vmState(let connected):
+      writer.flag(connected)
+      writer.u32(0)
+    case .scanoutMode(let scanout, let mode):
+      writer.u32(scanout.rawValue)
+      writer.extent(mode)
+      writer.u32(0)
+    case .displayAnnounce(let display): display.write(to: &writer)
+    case .layerRecall(let recall): recall.write(to: &writer)
+    case .layerSet(let layer): layer.write(to: &writer)
+    case .layerContent(let layer, let picture): picture.write(layer: layer, to: &writer)
+    case .layerCursor(let layer, let cursor): cursor.write(layer: layer, to: &writer)
+    case .layerCursorMove(let layer, let x, let y):
+      writer.u64(layer.rawValue)
+      writer.i32(x)
+      writer.i32(y)
+    case .layersSettled: break
+    case .list(let kind, let cursor):
+      writer.u32(kind.rawValue)
+      writer.u32(cursor)
+    case .screenshot(let display): writer.name(display)
+    case .listEnd(let count, let next):
+      writer.u32(count)
+      writer.u32(next)
+    case .vmRecord(let record): record.write(to: &writer)
+    case .bufferRecord(let record): record.write(to: &writer)
+    case .displayRecord(let record): record.write(to: &writer)
+    case .clientRecord(let record): record.write(to: &writer)
+    case .frame(let buffer, let display):
+      buffer.write(to: &writer)
+      writer.name(display)
+    }
+  }
+}

@@ -1,0 +1,91 @@
+/// The number of each message (protocol.md sections 2 to 5).
+public enum MessageType: UInt16, Sendable, CaseIterable {
+  case hello = 0x0001
+  case welcome = 0x0002
+  case error = 0x0003
+
+  case bufferRegister = 0x0101
+  case bufferUnregister = 0x0102
+  case scanoutSet = 0x0103
+  case flush = 0x0104
+  case cursorSet = 0x0105
+  case cursorMove = 0x0106
+  case vmState = 0x0107
+  case flushLatched = 0x0181
+  case scanoutMode = 0x0182
+
+  case displayAnnounce = 0x0201
+  case frameRegister = 0x0202
+  case layerLatched = 0x0203
+  case bufferRelease = 0x0204
+  case layerRecall = 0x0205
+  case layerSet = 0x0281
+  case layerRemove = 0x0282
+  case layerContent = 0x0283
+  case layerDamage = 0x0284
+  case layerCursor = 0x0285
+  case layerCursorMove = 0x0286
+  case bufferRetired = 0x0287
+  case layersSettled = 0x0288
+
+  case list = 0x0301
+  case screenshot = 0x0302
+  case listEnd = 0x0381
+  case vmRecord = 0x0382
+  case bufferRecord = 0x0383
+  case displayRecord = 0x0384
+  case clientRecord = 0x0385
+  case frame = 0x0386
+
+  /// Whether such a message carries a descriptor.
+  enum DescriptorRule {
+    case none, one, optional
+  }
+
+  var descriptorRule: DescriptorRule {
+    switch self {
+    case .bufferRegister, .frameRegister, .frame: .one
+    case .layerContent: .optional
+    default: .none
+    }
+  }
+}
+
+/// The 16 bytes before each message (protocol.md section 1).
+struct MessageHeader: Equatable {
+  static let descriptorFlag: UInt16 = 1
+
+  var type: UInt16
+  var flags: UInt16
+  var length: UInt32
+  var serial: UInt64
+
+  var carriesDescriptor: Bool { flags & Self.descriptorFlag != 0 }
+
+  init(type: MessageType, carriesDescriptor: Bool, byteCount: Int, serial: UInt64) {
+    self.type = type.rawValue
+    flags = carriesDescriptor ? Self.descriptorFlag : 0
+    length = UInt32(byteCount)
+    self.serial = serial
+  }
+
+  /// The header at the start of `bytes`, the rest of a packet.
+  init(_ bytes: UnsafeRawBufferPointer) throws(ProtocolError) {
+    guard bytes.count >= Wire.headerByteCount else { throw .cutShort(byteCount: bytes.count) }
+    type = UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt16.self))
+    flags = UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 2, as: UInt16.self))
+    length = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+    serial = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+    guard length >= UInt32(Wire.headerByteCount), length % 8 == 0, UInt64(length) <= UInt64(bytes.count) else {
+      throw .badLength(length)
+    }
+    guard flags & ~Self.descriptorFlag == 0 else { throw .badFlags(flags) }
+  }
+
+  func write(to writer: inout WireWriter) {
+    writer.u16(type)
+    writer.u16(flags)
+    writer.u32(length)
+    writer.u64(serial)
+  }
+}

@@ -1,0 +1,252 @@
+import Buffers
+import Platform
+
+/// What a producer is told.
+public protocol ProducerClientDelegate: AnyObject {
+  /// Every flush of the scanout through `serial` is done: shown, or nobody shows it, or it has waited long enough.
+  func producer(_ client: ProducerClient, latched scanout: ScanoutIndex, through serial: UInt64)
+  /// The layout asks for another mode.
+  func producer(_ client: ProducerClient, wants mode: Size, of scanout: ScanoutIndex)
+  /// The hub came or went (for logs).
+  func producer(_ client: ProducerClient, link: HubLinkState)
+}
+
+/// A VM's end of the hub: announces its buffers, scanouts, flushes and cursors, and all of it again to a restarted hub.
+///
+/// Calls only note what changed; it is sent once, after the events that are being handled, merged where the hub did
+/// not read for a while.
+public final class ProducerClient {
+  /// Whoever is told; not kept alive.
+  public weak var delegate: (any ProducerClientDelegate)?
+  /// The longest a flush waits for consumers (a Linux guest waits 50 ms itself).
+  public static let latchLimit = Duration.milliseconds(40)
+
+  private struct Registration {
+    let buffer: BufferDescription
+    let descriptor: SharedDescriptor
+    var isAnnounced = false
+  }
+
+  private let loop: EventLoop
+  private let link: HubLink
+  private var buffers: [BufferID: Registration] = [:]
+  private var unregistered: [BufferID] = []
+  private var scanouts = [ProducerScanout](repeating: ProducerScanout(), count: ScanoutIndex.maximumCount)
+  private var isConnected = false
+  private var needsState = false
+  private var isTimerArmed = false
+
+  /// A client that does nothing before `start`.
+  public init(hubPath: String, vm: PeerName, socketPath: String = "", memoryLimit: UInt64 = 0, loop: EventLoop) {
+    self.loop = loop
+    let hello = Hello(role: .producer, name: vm, memoryLimit: memoryLimit, socketPath: socketPath)
+    link = HubLink(path: hubPath, hello: hello, loop: loop)
+    link.client = self
+  }
+
+  /// Connects, and from now on whenever there is a hub.
+  public func start() { link.start() }
+  /// Leaves the hub for good: its displays show that the VM is gone.
+  public func stop() { link.stop() }
+  /// Whether there is a connection to a hub.
+  public var isLinked: Bool { link.isUp }
+
+  /// Whether a VMM is connected to this producer; not, until told.
+  public func setVMConnected(_ connected: Bool) {
+    guard connected != isConnected else { return }
+    isConnected = connected
+    needsState = true
+    link.schedulePump()
+  }
+
+  /// Announces a scanout, or that it offers its guest another size.
+  public func setMode(_ mode: Size, of scanout: ScanoutIndex) {
+    guard scanout.isValid, !mode.isEmpty else { return }
+    scanouts[scanout.index].mode = mode
+    noteSet(scanout)
+  }
+
+  /// Shows a part of a buffer on the scanout, registering the buffer when it is new; `retire` takes it back.
+  ///
+  /// - Throws: when the system has no descriptor left for a new buffer; nothing changes then.
+  public func show(_ buffer: HostBuffer, source: Rectangle, on scanout: ScanoutIndex) throws(SystemError) {
+    guard scanout.isValid else { return }
+    if buffers[buffer.id] == nil {
+      let descriptor = SharedDescriptor(try buffer.readOnlyDescriptor())
+      let description = BufferDescription(id: buffer.id, layout: buffer.layout)
+      buffers[buffer.id] = Registration(buffer: description, descriptor: descriptor)
+    }
+    scanouts[scanout.index].content = ScanoutState.Content(buffer: buffer.id, source: source)
+    noteSet(scanout)
+  }
+
+  /// Turns the scanout off.
+  public func turnOff(_ scanout: ScanoutIndex) {
+    guard scanout.isValid else { return }
+    scanouts[scanout.index].content = nil
+    noteSet(scanout)
+  }
+
+  /// Takes a buffer back; scanouts that show it turn off. One that was never shown is not known, which is fine.
+  public func retire(_ id: BufferID) {
+    guard let registration = buffers.removeValue(forKey: id) else { return }
+    for index in scanouts.indices where scanouts[index].content?.buffer == id { turnOff(ScanoutIndex(index)) }
+    if registration.isAnnounced { unregistered.append(id) }
+    link.schedulePump()
+  }
+
+  /// The pixels inside `damage` (in the buffer) changed.
+  ///
+  /// - Returns: the serial that `latched` will name; nil when nobody has to be waited for.
+  public func flush(_ scanout: ScanoutIndex, damage: Rectangle) -> UInt64? {
+    guard scanout.isValid, link.isUp, scanouts[scanout.index].content != nil else { return nil }
+    let deadline = MonotonicTime.now + Self.latchLimit
+    let serial = scanouts[scanout.index].lastSerial + 1
+    scanouts[scanout.index].lastSerial = serial
+    scanouts[scanout.index].damage = scanouts[scanout.index].damage.union(damage)
+    scanouts[scanout.index].needsFlush = true
+    scanouts[scanout.index].waiting.append(serial: serial, deadline: deadline)
+    armTimer(deadline)
+    link.schedulePump()
+    return serial
+  }
+
+  /// Changes a scanout's cursor; its picture is copied.
+  public func setCursor(_ cursor: CursorState, of scanout: ScanoutIndex) {
+    guard scanout.isValid else { return }
+    scanouts[scanout.index].cursor = cursor
+    scanouts[scanout.index].needsCursor = true
+    scanouts[scanout.index].needsCursorMove = false
+    link.schedulePump()
+  }
+
+  /// Moves a scanout's cursor.
+  public func moveCursor(of scanout: ScanoutIndex, x: Int32, y: Int32) {
+    guard scanout.isValid else { return }
+    scanouts[scanout.index].cursor.x = x
+    scanouts[scanout.index].cursor.y = y
+    scanouts[scanout.index].needsCursorMove = true
+    link.schedulePump()
+  }
+
+  private func noteSet(_ scanout: ScanoutIndex) {
+    scanouts[scanout.index].isAnnounced = true
+    scanouts[scanout.index].needsSet = true
+    link.schedulePump()
+  }
+
+  // MARK: Latching
+
+  private func armTimer(_ deadline: MonotonicTime) {
+    guard !isTimerArmed else { return }
+    isTimerArmed = true
+    loop.schedule(at: deadline) { [weak self] in self?.expire() }
+  }
+
+  private func expire() {
+    isTimerArmed = false
+    let now = MonotonicTime.now
+    for index in scanouts.indices {
+      guard let serial = scanouts[index].waiting.removeExpired(at: now) else { continue }
+      delegate?.producer(self, latched: ScanoutIndex(index), through: serial)
+    }
+    let next = scanouts.compactMap(\.waiting.nextDeadline).min()
+    if let next { armTimer(next) }
+  }
+
+  private func latched(_ scanout: ScanoutIndex, through serial: UInt64) {
+    guard scanouts[scanout.index].waiting.remove(through: serial) else { return }
+    delegate?.producer(self, latched: scanout, through: serial)
+  }
+}
+
+extension ProducerClient: HubLinkClient {
+  func linkOpened() {
+    for id in buffers.keys { buffers[id]?.isAnnounced = false }
+    unregistered.removeAll()
+    for index in scanouts.indices { scanouts[index].forgetAnnounced() }
+    needsState = true
+  }
+
+  func linkReceived(_ message: Message, serial: UInt64, descriptor: consuming FileDescriptor?) {
+    switch message {
+    case .flushLatched(let scanout): latched(scanout, through: serial)
+    case .scanoutMode(let scanout, let mode): delegate?.producer(self, wants: mode, of: scanout)
+    default: break
+    }
+  }
+
+  func linkLost() {
+    for index in scanouts.indices { latched(ScanoutIndex(index), through: scanouts[index].lastSerial) }
+  }
+
+  func linkChanged(_ state: HubLinkState) {
+    delegate?.producer(self, link: state)
+  }
+
+  func linkPump() {
+    guard pumpState(), pumpScanouts(), pumpUnregistered(), pumpFlushes() else { return }
+    pumpCursors()
+  }
+
+  private func pumpState() -> Bool {
+    guard needsState else { return true }
+    guard link.send(.vmState(connected: isConnected)) else { return false }
+    needsState = false
+    return true
+  }
+
+  private func pumpScanouts() -> Bool {
+    for index in scanouts.indices where scanouts[index].needsSet {
+      if let content = scanouts[index].content, !announce(content.buffer) { return false }
+      let scanout = scanouts[index]
+      let state = ScanoutState(scanout: ScanoutIndex(index), mode: scanout.mode, content: scanout.content)
+      guard link.send(.scanoutSet(state)) else { return false }
+      scanouts[index].needsSet = false
+    }
+    return true
+  }
+
+  private func announce(_ id: BufferID) -> Bool {
+    guard let registration = buffers[id], !registration.isAnnounced else { return true }
+    guard link.send(.bufferRegister(registration.buffer), descriptor: registration.descriptor) else { return false }
+    buffers[id]?.isAnnounced = true
+    return true
+  }
+
+  private func pumpUnregistered() -> Bool {
+    while let id = unregistered.last {
+      guard link.send(.bufferUnregister(id)) else { return false }
+      unregistered.removeLast()
+    }
+    return true
+  }
+
+  private func pumpFlushes() -> Bool {
+    for index in scanouts.indices where scanouts[index].needsFlush {
+      let scanout = scanouts[index]
+      guard link.send(.flush(ScanoutIndex(index), damage: scanout.damage), serial: scanout.lastSerial) else {
+        return false
+      }
+      scanouts[index].needsFlush = false
+      scanouts[index].damage = .empty
+    }
+    return true
+  }
+
+  private func pumpCursors() {
+    for index in scanouts.indices {
+      let scanout = ScanoutIndex(index)
+      let cursor = scanouts[index].cursor
+      if scanouts[index].needsCursor {
+        guard link.send(.cursorSet(scanout, cursor)) else { return }
+        scanouts[index].needsCursor = false
+        scanouts[index].needsCursorMove = false
+      }
+      if scanouts[index].needsCursorMove {
+        guard link.send(.cursorMove(scanout, x: cursor.x, y: cursor.y)) else { return }
+        scanouts[index].needsCursorMove = false
+      }
+    }
+  }
+}

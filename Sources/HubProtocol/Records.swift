@@ -1,0 +1,166 @@
+import Buffers
+
+/// What LIST asks for.
+public enum ListKind: UInt32, Sendable, CaseIterable {
+  case vms = 1
+  case buffers = 2
+  case displays = 3
+  case clients = 4
+}
+
+/// VM_RECORD: a VM as `muntin list vms` shows it.
+public struct VMRecord: Equatable, Sendable {
+  /// Whether the VM is there.
+  public enum State: UInt32, Sendable, CustomStringConvertible {
+    /// A virtual machine is connected to its producer.
+    case connected = 1
+    /// The producer waits for its virtual machine.
+    case offline = 2
+    /// The producer has gone.
+    case gone = 3
+    /// The layout, or a display that was there before the hub, knows it; its producer has not come yet.
+    case expected = 4
+
+    /// The word for people.
+    public var description: String {
+      switch self {
+      case .connected: "connected"
+      case .offline: "offline"
+      case .gone: "gone"
+      case .expected: "expected"
+      }
+    }
+  }
+
+  /// One of its screens.
+  public struct Scanout: Equatable, Sendable {
+    public var scanout: ScanoutIndex
+    public var isOn: Bool
+    /// What is offered to the guest.
+    public var mode: Size
+    /// What the guest shows; empty when off.
+    public var shown: Size
+    public var flushes: UInt64
+
+    public init(scanout: ScanoutIndex, isOn: Bool, mode: Size, shown: Size, flushes: UInt64) {
+      self.scanout = scanout
+      self.isOn = isOn
+      self.mode = mode
+      self.shown = shown
+      self.flushes = flushes
+    }
+  }
+
+  public var name: PeerName
+  public var socketPath: String
+  public var memoryLimit: UInt64
+  /// Bytes of its buffers, those that are retired but still read included.
+  public var bytes: UInt64
+  public var flushes: UInt64
+  public var buffers: UInt32
+  public var state: State
+  /// Of the producer; 0 when there is none.
+  public var processID: Int32
+  public var scanouts: [Scanout]
+
+  public init(
+    name: PeerName, socketPath: String, memoryLimit: UInt64, bytes: UInt64, flushes: UInt64, buffers: UInt32,
+    state: State, processID: Int32, scanouts: [Scanout]
+  ) {
+    self.name = name
+    self.socketPath = socketPath
+    self.memoryLimit = memoryLimit
+    self.bytes = bytes
+    self.flushes = flushes
+    self.buffers = buffers
+    self.state = state
+    self.processID = processID
+    self.scanouts = scanouts
+  }
+}
+
+/// BUFFER_RECORD: a buffer as `muntin list buffers` shows it.
+public struct BufferRecord: Equatable, Sendable {
+  /// Where it is in its life (protocol.md section 7).
+  public enum State: UInt32, Sendable, CustomStringConvertible {
+    /// Nobody reads it.
+    case registered = 1
+    /// Consumers read it.
+    case leased = 2
+    /// Its owner took it back, consumers still hold it.
+    case retired = 3
+
+    /// The word for people.
+    public var description: String {
+      switch self {
+      case .registered: "registered"
+      case .leased: "leased"
+      case .retired: "retired"
+      }
+    }
+  }
+
+  public var buffer: BufferDescription
+  public var owner: PeerName
+  /// Of its memory file.
+  public var bytes: UInt64
+  public var state: State
+  /// Consumers that hold it.
+  public var leases: UInt32
+
+  public init(buffer: BufferDescription, owner: PeerName, bytes: UInt64, state: State, leases: UInt32) {
+    self.buffer = buffer
+    self.owner = owner
+    self.bytes = bytes
+    self.state = state
+    self.leases = leases
+  }
+}
+
+/// DISPLAY_RECORD: a display as `muntin list displays` shows it.
+public struct DisplayRecord: Equatable, Sendable {
+  public var name: PeerName
+  public var output: String
+  /// Empty when it is not connected and the layout gives no size.
+  public var size: Size
+  public var refreshMillihertz: UInt32
+  /// Of the consumer; 0 when it is not connected.
+  public var processID: Int32
+  public var layers: UInt32
+  /// Whether a screenshot can be taken.
+  public var hasFrame: Bool
+
+  public init(
+    name: PeerName, output: String, size: Size, refreshMillihertz: UInt32, processID: Int32, layers: UInt32,
+    hasFrame: Bool
+  ) {
+    self.name = name
+    self.output = output
+    self.size = size
+    self.refreshMillihertz = refreshMillihertz
+    self.processID = processID
+    self.layers = layers
+    self.hasFrame = hasFrame
+  }
+}
+
+/// CLIENT_RECORD: a connection of the hub.
+public struct ClientRecord: Equatable, Sendable {
+  public var name: PeerName
+  public var role: Role
+  public var processID: Int32
+  public var userID: UInt32
+  public var messagesReceived: UInt64
+  public var messagesSent: UInt64
+
+  public init(
+    name: PeerName, role: Role, processID: Int32, userID: UInt32, messagesReceived: UInt64, messagesSent: UInt64
+  ) {
+    self.name = name
+    self.role = role
+    self.processID = processID
+    self.userID = userID
+    self.messagesReceived = messagesReceived
+    self.messagesSent = messagesSent
+  }
+}

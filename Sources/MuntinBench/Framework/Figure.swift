@@ -17,7 +17,8 @@ struct Figure: Hashable {
     case microseconds = "µs"
     case gigabytesPerSecond = "GB/s"
     case mebibytes = "MiB"
-    case ratio = "×"
+    case milliseconds = "ms"
+    case count = ""
   }
 
   /// What stands beside our number.

@@ -18,7 +18,9 @@ struct Report {
   var markdown: String {
     Figure.Section.allCases.filter { !results.rows(of: $0).isEmpty }.map { section in
       let rows = results.rows(of: section)
-      var lines = ["## \(section.rawValue)", "", Self.row(Self.head), Self.row(["---"] + Array(repeating: "--:", count: 7))]
+      var lines = [
+        "## \(section.rawValue)", "", Self.row(Self.head), Self.row(["---"] + Array(repeating: "--:", count: 7)),
+      ]
       lines += rows.map { Self.row(cells($0)) }
       let notes = rows.flatMap(\.notes)
       if !notes.isEmpty { lines += [""] + notes.map { "- \($0)" } }

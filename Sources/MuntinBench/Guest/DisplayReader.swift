@@ -11,22 +11,15 @@ final class DisplayReader: Sendable {
     static let edid: UInt32 = 11
   }
 
-  /// The end for the back-end.
-  let peer: SharedDescriptor
-  private let mine: SharedDescriptor
+  private let socket = Mutex<SharedDescriptor?>(nil)
+  private let thread = Mutex<BackgroundThread?>(nil)
   private let updateCount = Atomic<Int>(0)
   private let lastUpdate = Atomic<Int64>(0)
   private let bell: SharedDescriptor
   private let ringsBell = Atomic<Bool>(false)
 
   init() throws(BenchError) {
-    (mine, peer, bell) = try system { () throws(SystemError) in
-      let ends = try UnixSocket.pair(.stream).take()
-      return (
-        SharedDescriptor(FileDescriptor(adopting: ends.0)), SharedDescriptor(FileDescriptor(adopting: ends.1)),
-        SharedDescriptor(try Doorbell.create())
-      )
-    }
+    bell = try system { () throws(SystemError) in SharedDescriptor(try Doorbell.create()) }
   }
 
   /// How many pictures, or parts of them, have come in whole.
@@ -47,21 +40,28 @@ final class DisplayReader: Sendable {
   }
 
   /// Reads on a thread of its own until `finish`.
-  func start() -> BackgroundThread { BackgroundThread { self.read() } }
+  func start(_ descriptor: consuming FileDescriptor) {
+    let socket = SharedDescriptor(descriptor)
+    self.socket.withLock { $0 = socket }
+    thread.withLock { $0 = BackgroundThread { self.read(socket.raw) } }
+  }
 
   /// Ends the thread.
-  func finish() { shutdown(mine.raw, Int32(SHUT_RDWR)) }
+  func finish() {
+    socket.withLock { if let socket = $0 { _ = shutdown(socket.raw, Int32(SHUT_RDWR)) } }
+    thread.withLock { $0.take()?.join() }
+  }
 
-  private func read() {
+  private func read(_ socket: Int32) {
     let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
     defer { room.deallocate() }
     let header = UnsafeMutableRawBufferPointer.allocate(byteCount: 12, alignment: 4)
     defer { header.deallocate() }
     var headerFilled = 0
     var payload = 0
-    while case let count = recv(mine.raw, room.baseAddress, room.count, 0), count > 0 {
+    while case let count = recv(socket, room.baseAddress, room.count, 0), count > 0 {
       var place = 0
-      while place < count || (headerFilled == 12 && payload == 0) {
+      while place < count {
         if headerFilled < 12 {
           let part = min(12 - headerFilled, count - place)
           UnsafeMutableRawBufferPointer(rebasing: header[headerFilled..<headerFilled + part])
@@ -76,30 +76,30 @@ final class DisplayReader: Sendable {
         place += part
         guard payload == 0 else { continue }
         headerFilled = 0
-        complete(header.load(as: UInt32.self))
+        complete(header.load(as: UInt32.self), socket)
       }
     }
   }
 
-  private func complete(_ request: UInt32) {
+  private func complete(_ request: UInt32, _ socket: Int32) {
     switch request {
     case Request.update:
       lastUpdate.store(Stopwatch.now, ordering: .releasing)
       updateCount.add(1, ordering: .releasing)
       if ringsBell.load(ordering: .acquiring) { Doorbell.ring(bell.raw) }
-    case Request.protocolFeatures: answer(request, byteCount: 8)
-    case Request.displayInfo: answer(request, byteCount: 408)
-    case Request.edid: answer(request, byteCount: 1056)
+    case Request.protocolFeatures: answer(request, byteCount: 8, socket)
+    case Request.displayInfo: answer(request, byteCount: 408, socket)
+    case Request.edid: answer(request, byteCount: 1056, socket)
     default: break
     }
   }
 
   /// Answers with zeros.
-  private func answer(_ request: UInt32, byteCount: Int) {
+  private func answer(_ request: UInt32, byteCount: Int, _ socket: Int32) {
     var words = [UInt32](repeating: 0, count: 3 + byteCount / 4)
     words[0] = request
     words[1] = 4
     words[2] = UInt32(byteCount)
-    _ = words.withUnsafeBytes { send(mine.raw, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue)) }
+    _ = words.withUnsafeBytes { send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue)) }
   }
 }

@@ -11,6 +11,7 @@ final class FrameWatcher: Sendable {
   private let size: Size
   private let bell: SharedDescriptor
   private let stopBell: SharedDescriptor
+  private let thread = Mutex<BackgroundThread?>(nil)
   private let frameCount = Atomic<Int>(0)
   private let newestSerial = Atomic<UInt64>(0)
   private let lastFrame = Atomic<Int64>(0)
@@ -46,10 +47,15 @@ final class FrameWatcher: Sendable {
   }
 
   /// Consumes on a thread of its own until `finish`.
-  func start() -> BackgroundThread { BackgroundThread { self.run() } }
+  func start() {
+    thread.withLock { $0 = BackgroundThread { self.run() } }
+  }
 
   /// Ends the thread.
-  func finish() { Doorbell.ring(stopBell.raw) }
+  func finish() {
+    Doorbell.ring(stopBell.raw)
+    thread.withLock { $0.take()?.join() }
+  }
 
   private func run() {
     do {

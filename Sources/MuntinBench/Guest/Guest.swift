@@ -1,6 +1,5 @@
 import Buffers
 import GPUDevice
-import Glibc
 import Platform
 import VhostUser
 import Virtqueue
@@ -11,6 +10,7 @@ final class Guest {
   private static let ringSize: UInt32 = 256
   private static let requestMemory = 16 << 20
   private static let pixelMemory = 64 << 20
+  private static let longestRequest = 1 << 20
 
   let arena: GuestArena
   let control: GuestQueue
@@ -22,19 +22,38 @@ final class Guest {
   /// Where pictures lie.
   let pictureMemory: (address: GuestAddress, count: Int)
 
-  /// Connects to a back-end and starts both queues; `display` is the descriptor that GPU_SET_SOCKET hands over.
-  init(connectingTo path: String, display: SharedDescriptor?) throws(BenchError) {
+  /// Connects to a back-end and starts both queues; with a display, hands it a display socket, whose pictures go
+  /// there.
+  init(connectingTo path: String, display: DisplayReader?) throws(BenchError) {
+    let pictures = GuestAddress(0x1_0000_0000)
+    pictureMemory = (pictures, Self.pixelMemory)
     do {
-      let pictures = GuestAddress(0x1_0000_0000)
-      arena = try GuestArena([(GuestAddress(0x10_0000), Self.requestMemory), (pictures, Self.pixelMemory)])
-      pictureMemory = (pictures, Self.pixelMemory)
+      let arena = try GuestArena([(GuestAddress(0x10_0000), Self.requestMemory), (pictures, Self.pixelMemory)])
       control = GuestQueue(try VirtqueueDriver(arena: arena, size: Self.ringSize, format: .split))
       cursor = GuestQueue(try VirtqueueDriver(arena: arena, size: Self.ringSize, format: .split))
-      single = (try arena.allocate(1 << 20), try arena.allocate(2048))
+      single = (try arena.allocate(Self.longestRequest), try arena.allocate(2048))
+      self.arena = arena
     } catch {
       throw .noRoom("guest memory (\(error))")
     }
-    fatalError("frontend")
+    do {
+      frontend = try VhostUserFrontend(path: path)
+      try Self.start(frontend, arena, [control.ring, cursor.ring], display)
+    } catch {
+      throw .frontend("\(error)")
+    }
+  }
+
+  private static func start(
+    _ frontend: VhostUserFrontend, _ arena: GuestArena, _ rings: [VirtqueueDriver], _ display: DisplayReader?
+  ) throws(VhostUserError) {
+    let edid: UInt64 = 1 << 1
+    try frontend.negotiate(
+      features: protocolFeaturesBit | RingFeature.version1 | RingFeature.eventIndex
+        | RingFeature.indirectDescriptors | edid)
+    try frontend.share(arena, asTable: true)
+    if let display { display.start(try frontend.openDisplaySocket()) }
+    for (index, ring) in rings.enumerated() { try frontend.start(ring, index: UInt32(index)) }
   }
 
   /// A resource id never used before.
@@ -46,7 +65,7 @@ final class Guest {
   /// Runs one command of the control queue, with the entries that follow it, and expects OK.
   func perform(_ command: Command, tail: [UInt8] = []) throws(BenchError) {
     let request = command.encoded() + tail
-    guard request.count <= 1 << 20 else { throw .noRoom("a request of \(request.count) bytes") }
+    guard request.count <= Self.longestRequest else { throw .noRoom("a request of \(request.count) bytes") }
     arena.bytes(at: single.request, count: request.count).copyBytes(from: request)
     let slot = CommandSlots.Slot(
       readable: [VirtqueueDriver.Buffer(single.request, UInt32(request.count))],

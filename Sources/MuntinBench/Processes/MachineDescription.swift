@@ -2,13 +2,9 @@ import Glibc
 
 /// What the figures were measured on, without anything that names the machine.
 enum MachineDescription {
-  /// Lines of Markdown.
-  static func lines(versions: [(String, String)]) -> [String] {
-    [
-      "- CPU: \(processor), \(sysconf(Int32(_SC_NPROCESSORS_ONLN))) cores",
-      "- Memory: \(memory)",
-      "- Kernel: \(kernel)",
-    ] + versions.map { "- \($0.0): \($0.1)" }
+  /// A line for each part.
+  static var lines: [String] {
+    ["CPU: \(processor), \(sysconf(Int32(_SC_NPROCESSORS_ONLN))) cores", "Memory: \(memory)", "Kernel: \(kernel)"]
   }
 
   private static var processor: String {

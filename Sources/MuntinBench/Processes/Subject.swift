@@ -25,7 +25,6 @@ final class Subject {
   let program: Program
   let guest: Guest
   private let viewer: Viewer
-  private let thread: BackgroundThread?
 
   /// Connects to the program's socket and starts the viewer.
   init(_ side: Side, _ program: Program, socket: String, viewer: Viewer) throws(BenchError) {
@@ -33,15 +32,11 @@ final class Subject {
     self.program = program
     self.viewer = viewer
     switch viewer {
-    case .none:
-      thread = nil
-      guest = try Guest(connectingTo: socket, display: nil)
-    case .display(let reader):
-      thread = reader.start()
-      guest = try Guest(connectingTo: socket, display: reader.peer)
+    case .none: guest = try Guest(connectingTo: socket, display: nil)
+    case .display(let reader): guest = try Guest(connectingTo: socket, display: reader)
     case .hub(let watcher):
-      thread = watcher.start()
       guest = try Guest(connectingTo: socket, display: nil)
+      watcher.start()
     }
   }
 
@@ -51,7 +46,6 @@ final class Subject {
     case .display(let reader): reader.finish()
     case .hub(let watcher): watcher.finish()
     }
-    thread?.join()
   }
 
   /// What the back-end has used so far.

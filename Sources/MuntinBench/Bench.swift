@@ -16,6 +16,7 @@ final class Bench {
   private let folder: WorkFolder?
   private let progress: (String) -> Void
   private let start = Stopwatch.now
+  private let load = MachineLoad()
 
   init(_ programs: Programs, rounds: Int, parts: Set<Part>, progress: @escaping (String) -> Void) {
     self.programs = programs
@@ -96,7 +97,8 @@ final class Bench {
 
   /// The report as a page.
   func page(_ report: Report, describing lines: [String]) -> String {
-    let description = MachineDescription.lines + lines + ["Pixman: \(String(cString: pixman_version_string()))"]
+    let description =
+      MachineDescription.lines + lines + ["Pixman: \(String(cString: pixman_version_string()))", load.line]
     let minutes = Numbers.fixed(Double(Stopwatch.now - start) / 60e9, 1)
     return """
       # Figures

@@ -17,7 +17,7 @@ struct MuntinBench: ParsableCommand {
   var reference = "/usr/lib/qemu/vhost-user-gpu"
 
   @Option(help: "How many rounds.")
-  var rounds = 7
+  var rounds = 15
 
   @Option(
     help: "Only these parts, with commas between: \(Bench.Part.allCases.map(\.rawValue).joined(separator: ", ")).")
@@ -39,10 +39,9 @@ struct MuntinBench: ParsableCommand {
   }
 
   func run() throws {
-    setvbuf(stdout, nil, Int32(_IOLBF), 0)
     let programs = Programs(
       muntin: muntin ?? Self.neighbour("muntin"), reference: reference, measuresReferenceTwice: selfCheck)
-    let bench = Bench(programs, rounds: rounds, parts: try parts()) { print($0) }
+    let bench = Bench(programs, rounds: rounds, parts: try parts()) { Self.tell($0) }
     try bench.run()
     let report = Report(results: bench.results)
     print("\n\(report.text)\n\n\(report.summary)")
@@ -61,6 +60,12 @@ struct MuntinBench: ParsableCommand {
         }
         return part
       })
+  }
+
+  /// Progress, which must not wait in a buffer.
+  private static func tell(_ line: String) {
+    let bytes = Array("\(line)\n".utf8)
+    _ = write(STDERR_FILENO, bytes, bytes.count)
   }
 
   /// A program in this one's folder.

@@ -50,7 +50,7 @@ enum Composition {
 
   private static func rate(_ body: () -> Void) throws(BenchError) -> Double {
     for _ in 0..<3 { body() }
-    return try Stopwatch.rate(over: .milliseconds(250)) { () throws(BenchError) in
+    return try Stopwatch.rate(over: .milliseconds(100)) { () throws(BenchError) in
       body()
       return 1
     }

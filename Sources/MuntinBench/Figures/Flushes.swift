@@ -53,7 +53,7 @@ enum Flushes {
     let cpu = subject.usage.cpuNanoseconds
     let before = subject.seen
     let start = Stopwatch.now
-    let end = start + 400_000_000
+    let end = start + 150_000_000
     while Stopwatch.now < end { try slots.batch() }
     try subject.settle()
     let after = subject.seen
@@ -79,7 +79,7 @@ enum Flushes {
     var seen: [Double] = []
     var answered: [Double] = []
     let start = Stopwatch.now
-    while Stopwatch.now - start < 300_000_000 && seen.count < 3000 {
+    while Stopwatch.now - start < 120_000_000 && seen.count < 3000 {
       let before = subject.seen
       let kick = Stopwatch.now
       try slots.batch()

@@ -4,7 +4,7 @@ import GPUDevice
 /// Whether a command takes longer when many other resources are alive.
 enum Population {
   private static let others = 2000
-  private static let repetitions = 3
+  private static let repetitions = 2
   private static let size = Size(width: 64, height: 64)
 
   private struct Kind {
@@ -76,9 +76,9 @@ enum Population {
   /// Microseconds per command of each kind.
   private static func time(_ kinds: [Kind], into times: inout [[Double]]) throws(BenchError) {
     for (index, kind) in kinds.enumerated() {
-      for _ in 0..<3 { try kind.slots.batch() }
-      for _ in 0..<3 {
-        let perSecond = try Stopwatch.rate(over: .milliseconds(12)) { () throws(BenchError) in
+      for _ in 0..<2 { try kind.slots.batch() }
+      for _ in 0..<2 {
+        let perSecond = try Stopwatch.rate(over: .milliseconds(8)) { () throws(BenchError) in
           try kind.slots.batch()
           return kind.slots.count
         }

@@ -27,7 +27,7 @@ enum SmallCommands {
     for _ in 0..<20 { try slots.batch() }
     let before = subject.usage.cpuNanoseconds
     var count = 0
-    let perSecond = try Stopwatch.rate(over: .milliseconds(400)) { () throws(BenchError) in
+    let perSecond = try Stopwatch.rate(over: .milliseconds(120)) { () throws(BenchError) in
       try slots.batch()
       count += slots.count
       return slots.count
@@ -42,11 +42,11 @@ enum SmallCommands {
     _ subject: Subject, _ flush: Command, _ waiting: GuestQueue.Waiting, _ results: Results
   ) throws(BenchError) {
     let slots = try CommandSlots(subject.guest, [flush])
-    for _ in 0..<300 { try slots.batch(waiting) }
+    for _ in 0..<100 { try slots.batch(waiting) }
     let before = subject.usage.cpuNanoseconds
     var times: [Double] = []
     times.reserveCapacity(4000)
-    let end = Stopwatch.now + 400_000_000
+    let end = Stopwatch.now + 120_000_000
     while Stopwatch.now < end && times.count < 20_000 {
       times.append(try Stopwatch.nanoseconds { () throws(BenchError) in try slots.batch(waiting) })
     }
@@ -98,7 +98,7 @@ enum SmallCommands {
   ) throws(BenchError) {
     let slots = try CommandSlots(subject.guest, commands, tail: tail)
     for _ in 0..<10 { try slots.batch() }
-    let perSecond = try Stopwatch.rate(over: .milliseconds(300)) { () throws(BenchError) in
+    let perSecond = try Stopwatch.rate(over: .milliseconds(100)) { () throws(BenchError) in
       try slots.batch()
       return perBatch
     }

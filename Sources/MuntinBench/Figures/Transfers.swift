@@ -28,7 +28,7 @@ enum Transfers {
     for _ in 0..<2 { try slots.batch() }
     let copy = try MemoryCopy(backing.pieces(guest))
     let before = subject.side == .muntin ? try copy.rate() : 0
-    let rate = try Stopwatch.rate(over: .milliseconds(250)) { () throws(BenchError) in
+    let rate = try Stopwatch.rate(over: .milliseconds(100)) { () throws(BenchError) in
       try slots.batch()
       return byteCount
     }
@@ -61,7 +61,7 @@ enum Transfers {
     }
     let slots = try CommandSlots(guest, commands)
     for _ in 0..<4 { try slots.batch() }
-    let rate = try Stopwatch.rate(over: .milliseconds(250)) { () throws(BenchError) in
+    let rate = try Stopwatch.rate(over: .milliseconds(100)) { () throws(BenchError) in
       try slots.batch()
       return slots.count
     }
@@ -93,7 +93,7 @@ struct MemoryCopy {
 
   /// Bytes per second.
   func rate() throws(BenchError) -> Double {
-    try Stopwatch.rate(over: .milliseconds(120)) { () throws(BenchError) in
+    try Stopwatch.rate(over: .milliseconds(50)) { () throws(BenchError) in
       copy()
       return byteCount
     }

@@ -39,8 +39,9 @@ final class CommandSlots {
     try queue.complete(slots.count, waiting)
   }
 
-  /// Throws unless the answers there now are all OK.
+  /// Throws unless the answers there now are all OK. QEMU gives cursor commands back without an answer.
   func check() throws(BenchError) {
+    guard queue === guest.control else { return }
     for slot in slots {
       let response = guest.word(at: slot.answer)
       guard response == ResponseCode.okNoData.rawValue || response == ResponseCode.okDisplayInfo.rawValue else {

@@ -11,6 +11,9 @@ final class DisplayReader: Sendable {
     static let edid: UInt32 = 11
   }
 
+  /// VHOST_USER_GPU_PROTOCOL_F_EDID.
+  private static let edidFeature: UInt32 = 1 << 0
+
   private let socket = Mutex<SharedDescriptor?>(nil)
   private let thread = Mutex<BackgroundThread?>(nil)
   private let updateCount = Atomic<Int>(0)
@@ -87,19 +90,20 @@ final class DisplayReader: Sendable {
       lastUpdate.store(Stopwatch.now, ordering: .releasing)
       updateCount.add(1, ordering: .releasing)
       if ringsBell.load(ordering: .acquiring) { Doorbell.ring(bell.raw) }
-    case Request.protocolFeatures: answer(request, byteCount: 8, socket)
+    case Request.protocolFeatures: answer(request, byteCount: 8, firstWord: Self.edidFeature, socket)
     case Request.displayInfo: answer(request, byteCount: 408, socket)
     case Request.edid: answer(request, byteCount: 1056, socket)
     default: break
     }
   }
 
-  /// Answers with zeros.
-  private func answer(_ request: UInt32, byteCount: Int, _ socket: Int32) {
+  /// Answers with zeros behind the first word.
+  private func answer(_ request: UInt32, byteCount: Int, firstWord: UInt32 = 0, _ socket: Int32) {
     var words = [UInt32](repeating: 0, count: 3 + byteCount / 4)
     words[0] = request
     words[1] = 4
     words[2] = UInt32(byteCount)
-    _ = words.withUnsafeBytes { send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue)) }
+    words[3] = firstWord
+    _ = words.withUnsafeBytes { send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
   }
 }

@@ -1,0 +1,96 @@
+import Buffers
+
+/// A scanout's cursor as the guest set it.
+public struct CursorState {
+  /// Where.
+  public let scanout: ScanoutID
+  /// The place of the picture's upper left pixel on the scanout, as Linux means it; may be outside.
+  public let x: Int32, y: Int32
+  /// The pixel of the picture that points.
+  public let hotX: UInt32, hotY: UInt32
+  /// The picture; nil while there is no cursor.
+  public let image: CursorImage?
+
+  /// Whether there is a cursor.
+  public var isVisible: Bool { image != nil }
+}
+
+/// A cursor's picture: a copy made at UPDATE_CURSOR, 64 x 64 pixels ARGB8888 whatever the resource's format was.
+///
+/// The device uses the object again for the scanout's next picture: copy what has to last.
+public final class CursorImage {
+  /// Columns and rows.
+  public static let extent: UInt32 = 64
+  private static let pixelCount = Int(extent * extent)
+
+  private let pixels: UnsafeMutableBufferPointer<UInt32>
+
+  init() {
+    pixels = .allocate(capacity: Self.pixelCount)
+    pixels.initialize(repeating: 0)
+  }
+
+  deinit {
+    pixels.deallocate()
+  }
+
+  /// Row after row of little-endian words.
+  public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(pixels) }
+
+  /// Takes the resource's picture; whether it differs from the one before.
+  func load(_ resource: Resource) -> Bool {
+    let source = resource.storage.map { UnsafeRawBufferPointer($0.bytes) }
+    let format = resource.format
+    var changed = false
+    for index in pixels.indices {
+      let raw = source?.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self) ?? 0
+      let pixel = format == .b8g8r8a8 ? UInt32(littleEndian: raw) : format.argb(UInt32(littleEndian: raw))
+      changed = changed || pixels[index] != pixel.littleEndian
+      pixels[index] = pixel.littleEndian
+    }
+    return changed
+  }
+}
+
+/// One scanout's cursor.
+struct CursorPlane {
+  let scanout: ScanoutID
+  private var x: Int32 = 0
+  private var y: Int32 = 0
+  private var hotX: UInt32 = 0
+  private var hotY: UInt32 = 0
+  private var image: CursorImage?
+  private(set) var isVisible = false
+
+  init(scanout: ScanoutID) {
+    self.scanout = scanout
+  }
+
+  var state: CursorState {
+    CursorState(scanout: scanout, x: x, y: y, hotX: hotX, hotY: hotY, image: isVisible ? image : nil)
+  }
+
+  /// MOVE_CURSOR, of which only the place counts.
+  mutating func move(_ update: Command.CursorUpdate) {
+    x = Int32(bitPattern: update.x)
+    y = Int32(bitPattern: update.y)
+  }
+
+  /// UPDATE_CURSOR with the resource it names, nil for none; whether more than the place is another.
+  mutating func update(_ update: Command.CursorUpdate, _ resource: Resource?) -> Bool {
+    move(update)
+    guard let resource else {
+      defer { isVisible = false }
+      return isVisible
+    }
+    let image = self.image ?? CursorImage()
+    self.image = image
+    let isNew = image.load(resource) || !isVisible || hotX != update.hotX || hotY != update.hotY
+    (hotX, hotY, isVisible) = (update.hotX, update.hotY, true)
+    return isNew
+  }
+
+  mutating func hide() {
+    isVisible = false
+  }
+}

@@ -1,0 +1,61 @@
+import Buffers
+
+/// Who is told what the guest shows.
+///
+/// Calls come in the order of the guest's commands, from inside ``GPUDevice``'s own calls. A sink may call
+/// ``GPUDevice/completeFlush(_:)`` and ``GPUDevice/setScanoutSize(_:_:)`` back.
+public protocol DisplaySink: AnyObject {
+  /// The scanout shows something else from now on; nil is off. Pixels are valid from the next flush on.
+  func scanoutChanged(_ scanout: ScanoutID, to content: ScanoutContent?)
+  /// Pixels of a picture that the scanout shows have changed. `damage` is in the buffer's coordinates, inside the
+  /// scanout's source, and not empty.
+  ///
+  /// - Returns: whether the guest may go on at once. After `.pending` the sink owes a ``GPUDevice/completeFlush(_:)``,
+  ///   soon: the guest waits.
+  func flush(_ scanout: ScanoutID, buffer: HostBuffer, damage: Rectangle, token: FlushToken) -> FlushResult
+  /// Picture, hot spot or visibility of a scanout's cursor has changed, and its place.
+  func cursorChanged(_ cursor: CursorState)
+  /// A visible cursor has another place.
+  func cursorMoved(_ scanout: ScanoutID, x: Int32, y: Int32)
+  /// The guest has given the picture up. Who still reads it may go on; nobody writes it any more.
+  func bufferRetired(_ buffer: HostBuffer)
+}
+
+/// What a scanout shows.
+public struct ScanoutContent {
+  /// The picture.
+  public let buffer: HostBuffer
+  /// The part of it that is shown, not empty and inside the picture.
+  public let source: Rectangle
+
+  /// A part of a picture.
+  public init(buffer: HostBuffer, source: Rectangle) {
+    self.buffer = buffer
+    self.source = source
+  }
+}
+
+/// A flush that a sink has been told of.
+public struct FlushToken: Hashable, Sendable {
+  /// Grows with each flush command of the device's life and never comes again.
+  public let serial: UInt64
+  /// On which scanout.
+  public let scanout: ScanoutID
+  /// Whether the guest waits for a fence. An answer that is not fenced says nothing about when the picture is seen.
+  public let isFenced: Bool
+
+  /// A token by its parts.
+  public init(serial: UInt64, scanout: ScanoutID, isFenced: Bool) {
+    self.serial = serial
+    self.scanout = scanout
+    self.isFenced = isFenced
+  }
+}
+
+/// What a sink says about a flush.
+public enum FlushResult: Sendable {
+  /// Done as far as the guest is concerned.
+  case latched
+  /// The sink calls ``GPUDevice/completeFlush(_:)`` when it is.
+  case pending
+}

@@ -1,0 +1,39 @@
+import Buffers
+
+/// What a card is when it is plugged in.
+public struct GPUConfiguration: Sendable {
+  /// One scanout each, the first 16; at least one.
+  public var scanouts: [Size]
+  /// The VM's name: the serial numbers of its displays are derived from it.
+  public var name: String
+  /// The most bytes of pictures and page lists that the guest can make this host hold.
+  public var memoryLimit: Int
+  /// The most resources at a time.
+  public var maximumResources: Int
+
+  /// A card of that many scanouts.
+  public init(
+    scanouts: [Size] = [Size(width: 1280, height: 800)], name: String = "muntin", memoryLimit: Int = 256 << 20,
+    maximumResources: Int = 65_536
+  ) {
+    self.scanouts = scanouts
+    self.name = name
+    self.memoryLimit = memoryLimit
+    self.maximumResources = maximumResources
+  }
+}
+
+/// What a device has done since it was made.
+public struct GPUStatistics: Equatable, Sendable {
+  /// Requests answered, refused ones included.
+  public var commands: UInt64 = 0
+  /// Requests refused.
+  public var errors: UInt64 = 0
+  /// Bytes copied by transfers.
+  public var bytesTransferred: UInt64 = 0
+  /// Flushes that showed something.
+  public var flushes: UInt64 = 0
+
+  /// Nothing yet.
+  public init() {}
+}

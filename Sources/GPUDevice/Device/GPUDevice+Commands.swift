@@ -1,0 +1,149 @@
+import Buffers
+import Virtqueue
+
+/// One handler for each command.
+extension GPUDevice {
+  func perform(_ command: Command, _ header: CommandHeader, _ chain: DescriptorChain) throws(GPUError) -> Response {
+    switch command {
+    case .getDisplayInfo: return .okDisplayInfo(displayModes)
+    case .resourceCreate2D(let id, let format, let size): try resources.create(id, format: format, size: size)
+    case .resourceUnref(let id): retire(try resources.remove(id))
+    case .setScanout(let scanout, let id, let source): try setScanout(scanout, id, source)
+    case .resourceFlush(let id, let rectangle): try flush(id, rectangle, isFenced: header.isFenced)
+    case .transferToHost2D(let id, let rectangle, let offset): try transfer(id, rectangle, offset)
+    case .resourceAttachBacking(let id, let count): try attachBacking(id, count, chain)
+    case .resourceDetachBacking(let id): try resources.detach(resources.find(id))
+    case .getCapsetInfo(let index): throw .unknownCapset(index)
+    case .getCapset(let id, _): throw .unknownCapset(id)
+    case .getEDID(let scanout): return .okEDID(try edid(of: scanout))
+    case .resourceAssignUUID(let id): return .okResourceUUID(try uuid(of: id))
+    case .updateCursor(let update): try updateCursor(update)
+    case .moveCursor(let update): try moveCursor(update)
+    case .resourceCreateBlob, .setScanoutBlob, .contextCreate, .contextDestroy, .contextAttachResource,
+      .contextDetachResource, .resourceCreate3D, .transferToHost3D, .transferFromHost3D, .submit3D, .resourceMapBlob,
+      .resourceUnmapBlob:
+      throw .notOffered(command.code)
+    }
+    return .okNoData
+  }
+
+  // MARK: Resources
+
+  private func retire(_ resource: Resource) {
+    for scanout in scanouts where resource.scanouts & scanout.bit != 0 { turnOff(scanout.id) }
+    if let buffer = resource.storage { sink.bufferRetired(buffer) }
+  }
+
+  private func attachBacking(_ id: ResourceID, _ count: UInt32, _ chain: DescriptorChain) throws(GPUError) {
+    let resource = try resources.find(id)
+    guard (1...ScatterList.maximumEntryCount).contains(count) else { throw .invalidEntryCount(count) }
+    let entries = try readEntries(count, of: chain, at: CommandCode.resourceAttachBacking.byteCount)
+    guard let memory else { throw .entryUnmapped(entries[0].address, byteCount: entries[0].length) }
+    try resources.attach(entries, to: resource, in: memory)
+    allowance -= entries.count / 64
+  }
+
+  /// Copies the entries behind a command out of guest memory, once.
+  private func readEntries(
+    _ count: UInt32, of chain: DescriptorChain, at offset: Int
+  ) throws(GPUError) -> [MemoryEntry] {
+    let byteCount = Int(count) * MemoryEntry.byteCount
+    guard chain.readableCount - offset >= byteCount else {
+      throw .entriesTruncated(count: count, byteCount: max(0, chain.readableCount - offset))
+    }
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 8)
+    defer { bytes.deallocate() }
+    let got = chain.read(into: bytes, at: offset)
+    guard got == byteCount else { throw .entriesTruncated(count: count, byteCount: got) }
+    return MemoryEntry.decode(UnsafeRawBufferPointer(bytes))
+  }
+
+  private func transfer(_ id: ResourceID, _ rectangle: Rectangle, _ offset: UInt64) throws(GPUError) {
+    let resource = try resources.find(id)
+    let copied = try resource.transfer(rectangle, offset: offset, in: memory, name: configuration.name)
+    statistics.bytesTransferred += UInt64(copied)
+    allowance -= copied >> 14
+  }
+
+  private func uuid(of id: ResourceID) throws(GPUError) -> BufferID {
+    try requireFeature(Self.resourceUUIDFeature, for: .resourceAssignUUID)
+    return try resources.find(id).uuid
+  }
+
+  // MARK: Scanouts
+
+  func checkScanout(_ id: ScanoutID) throws(GPUError) -> Int {
+    guard id.rawValue < UInt32(scanoutCount) else { throw .invalidScanout(id) }
+    return Int(id.rawValue)
+  }
+
+  private func setScanout(_ id: ScanoutID, _ resourceID: ResourceID, _ source: Rectangle) throws(GPUError) {
+    let index = try checkScanout(id)
+    guard resourceID != .none else { return turnOff(id) }
+    let resource = try resources.find(resourceID)
+    guard !source.isEmpty, source.fits(in: resource.size) else {
+      throw .rectangleOutside(source, of: resource.size)
+    }
+    let buffer = try resource.allocated(name: configuration.name)
+    guard scanouts[index].show(resource, source) else { return }
+    sink.scanoutChanged(id, to: ScanoutContent(buffer: buffer, source: source))
+  }
+
+  func turnOff(_ id: ScanoutID) {
+    guard scanouts[Int(id.rawValue)].show(nil, .empty) else { return }
+    sink.scanoutChanged(id, to: nil)
+  }
+
+  private func flush(_ id: ResourceID, _ rectangle: Rectangle, isFenced: Bool) throws(GPUError) {
+    let resource = try resources.find(id)
+    guard rectangle.fits(in: resource.size) else { throw .rectangleOutside(rectangle, of: resource.size) }
+    guard resource.scanouts != 0, let buffer = resource.storage else { return }
+    flushSerial += 1
+    earlyTokens = 0
+    var pending: UInt16 = 0
+    for index in scanouts.indices where resource.scanouts & scanouts[index].bit != 0 {
+      let damage = rectangle.intersection(scanouts[index].source)
+      guard !damage.isEmpty else { continue }
+      statistics.flushes += 1
+      let token = FlushToken(serial: flushSerial, scanout: scanouts[index].id, isFenced: isFenced)
+      let result = sink.flush(token.scanout, buffer: buffer, damage: damage, token: token)
+      if result == .pending { pending |= scanouts[index].bit }
+    }
+    flushWait = RequestQueue.FlushWait(serial: flushSerial, scanouts: pending & ~earlyTokens)
+  }
+
+  private func edid(of id: ScanoutID) throws(GPUError) -> EDID {
+    try requireFeature(Self.edidFeature, for: .getEDID)
+    return scanouts[try checkScanout(id)].edid
+  }
+
+  // MARK: Cursor
+
+  private func updateCursor(_ update: Command.CursorUpdate) throws(GPUError) {
+    let index = try checkScanout(update.scanout)
+    var resource: Resource?
+    if update.resource != .none {
+      let found = try resources.find(update.resource)
+      guard found.size == Size(width: CursorImage.extent, height: CursorImage.extent) else {
+        throw .invalidCursorSize(found.size)
+      }
+      resource = found
+    }
+    if cursors[index].update(update, resource) {
+      sink.cursorChanged(cursors[index].state)
+    } else if cursors[index].isVisible {
+      reportPlace(of: cursors[index])
+    }
+  }
+
+  private func moveCursor(_ update: Command.CursorUpdate) throws(GPUError) {
+    let index = try checkScanout(update.scanout)
+    cursors[index].move(update)
+    if cursors[index].isVisible { reportPlace(of: cursors[index]) }
+  }
+
+  private func reportPlace(of cursor: CursorPlane) {
+    let state = cursor.state
+    sink.cursorMoved(state.scanout, x: state.x, y: state.y)
+  }
+}

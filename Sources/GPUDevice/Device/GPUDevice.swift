@@ -1,0 +1,210 @@
+import Buffers
+import Virtqueue
+
+/// A virtio-gpu card, 2D part (virtio 1.3, 5.7): takes a guest's commands from two queues and tells a sink what is
+/// shown.
+///
+/// Wire bytes become a ``Command``, a handler makes a ``Response`` of it, and that becomes wire bytes. Nothing here
+/// blocks, prints, or trusts the guest.
+public final class GPUDevice: VirtioDevice {
+  /// What the card was made as.
+  public let configuration: GPUConfiguration
+  /// What it has done.
+  public internal(set) var statistics = GPUStatistics()
+
+  /// Called when the driver should read configuration space again.
+  public var configurationChanged: (() -> Void)?
+  /// Called when a queue has had its share of a wake: call ``kicked(queue:)`` again after serving others. Without it a
+  /// queue is served until it is empty.
+  public var yield: ((_ queue: Int) -> Void)?
+  /// Called for each request that is refused, with its header if it had one.
+  public var refused: ((GPUError, CommandHeader?) -> Void)?
+  /// Called when a queue's ring cannot be true; the queue is dead until it starts again.
+  public var queueBroken: ((_ queue: Int, VirtqueueError) -> Void)?
+
+  let sink: any DisplaySink
+  var resources: ResourceTable
+  var scanouts: [Scanout]
+  var cursors: [CursorPlane]
+  var displayModes: [DisplayMode] = []
+  /// `num_scanouts`.
+  var scanoutCount: Int
+  /// `events_read`.
+  var events: UInt32 = 0
+  var memory: GuestMemory?
+  private var acceptedFeatures: UInt64 = 0
+
+  private let queues = [RequestQueue(), RequestQueue()]
+  private let request = UnsafeMutableRawBufferPointer.allocate(byteCount: CommandCode.maximumByteCount, alignment: 8)
+  private let answer = UnsafeMutableRawBufferPointer.allocate(byteCount: Response.maximumByteCount, alignment: 8)
+  private var isServing = false
+
+  /// The flush that a sink is being told of, and who has not latched it.
+  var flushWait = RequestQueue.FlushWait.none
+  /// The serial number of the last flush.
+  var flushSerial: UInt64 = 0
+  /// Tokens of that flush that came back before it was known that they were held.
+  var earlyTokens: UInt16 = 0
+  /// What the current wake may still do: one for a command, one for each 16 KiB copied.
+  var allowance = 0
+
+  /// A card that nobody uses yet.
+  public init(configuration: GPUConfiguration, sink: any DisplaySink) {
+    self.configuration = configuration
+    self.sink = sink
+    resources = ResourceTable(maximumCount: configuration.maximumResources, memoryLimit: configuration.memoryLimit)
+    let sizes = configuration.scanouts.prefix(ScanoutID.maximumCount)
+    scanoutCount = max(1, sizes.count)
+    let ids = (0..<ScanoutID.maximumCount).map { ScanoutID(rawValue: UInt32($0)) }
+    scanouts = ids.map { id in
+      let index = Int(id.rawValue)
+      return Scanout(id, size: index < sizes.count ? sizes[index] : nil, machine: configuration.name)
+    }
+    cursors = ids.map { CursorPlane(scanout: $0) }
+    updateDisplayModes()
+  }
+
+  deinit {
+    request.deallocate()
+    answer.deallocate()
+  }
+
+  // MARK: Features
+
+  /// VIRTIO_GPU_F_EDID.
+  public static let edidFeature: UInt64 = 1 << 1
+  /// VIRTIO_GPU_F_RESOURCE_UUID.
+  public static let resourceUUIDFeature: UInt64 = 1 << 2
+
+  /// Only what works: EDID and RESOURCE_UUID.
+  public var deviceFeatures: UInt64 { Self.edidFeature | Self.resourceUUIDFeature }
+
+  /// The driver's choice. It outlives ``reset()``: a transport may learn of the new driver's choice first.
+  public func featuresAccepted(_ features: UInt64) { acceptedFeatures = features }
+
+  func requireFeature(_ feature: UInt64, for code: CommandCode) throws(GPUError) {
+    guard acceptedFeatures & feature != 0 else { throw .notOffered(code) }
+  }
+
+  // MARK: Queues
+
+  /// Which queue carries what.
+  public static let controlQueue = 0, cursorQueue = 1
+  /// Control and cursor.
+  public var queueCount: Int { 2 }
+
+  /// A queue is ready.
+  public func start(_ queue: Virtqueue) {
+    guard queues.indices.contains(queue.index) else { return }
+    queues[queue.index].start(queue)
+  }
+
+  /// Answers what a sink still holds, and never touches the queue again.
+  public func stop(queue index: Int) {
+    guard queues.indices.contains(index) else { return }
+    queues[index].stop()
+  }
+
+  /// Guest memory is another one, or has changed; backings are found again at their next use.
+  public func memoryChanged(_ memory: GuestMemory) { self.memory = memory }
+
+  /// Does what the driver has put into a queue.
+  public func kicked(queue index: Int) {
+    guard queues.indices.contains(index), !isServing else { return }
+    isServing = true
+    defer { isServing = false }
+    do throws(VirtqueueError) {
+      try serve(queues[index], index)
+    } catch {
+      queueBroken?(index, error)
+    }
+    queues[index].notifyIfNeeded()
+  }
+
+  /// What one wake may do before others have their turn.
+  private static let share = 4096
+
+  private func serve(_ queue: RequestQueue, _ index: Int) throws(VirtqueueError) {
+    allowance = Self.share
+    queue.suppressKicks()
+    repeat {
+      while let chain = try queue.next() {
+        answer(chain, from: queue, index)
+        allowance -= 1
+        if allowance <= 0, let yield { return yield(index) }
+      }
+    } while queue.enableKicks()
+  }
+
+  /// Wire bytes in, wire bytes out.
+  private func answer(_ chain: DescriptorChain, from queue: RequestQueue, _ index: Int) {
+    let bytes = UnsafeRawBufferPointer(rebasing: request[..<chain.read(into: request)])
+    let header = CommandHeader(decoding: bytes)
+    let response = respond(to: header, bytes, chain, isCursorQueue: index == Self.cursorQueue)
+    let count = response.encode(answering: header ?? CommandHeader(.getDisplayInfo), into: answer)
+    let written = chain.write(UnsafeRawBufferPointer(rebasing: answer[..<count]))
+    statistics.commands += 1
+    queue.complete(
+      chain, written: UInt32(written), isFenced: header?.isFenced ?? false, wait: flushWait)
+    flushWait = .none
+  }
+
+  private func respond(
+    to header: CommandHeader?, _ bytes: UnsafeRawBufferPointer, _ chain: DescriptorChain, isCursorQueue: Bool
+  ) -> Response {
+    do throws(GPUError) {
+      guard let header else { throw .headerTruncated(byteCount: bytes.count) }
+      let command = try Command.decode(header, bytes)
+      guard command.code.isCursorCommand == isCursorQueue else { throw .wrongQueue(command.code) }
+      return try perform(command, header, chain)
+    } catch {
+      statistics.errors += 1
+      refused?(error, header)
+      return .error(error)
+    }
+  }
+
+  // MARK: Flushes
+
+  /// The sink has shown a flush that it had answered with `.pending`. A token that is not known is ignored.
+  public func completeFlush(_ token: FlushToken) {
+    latched(token.scanout, serial: token.serial, earlier: false)
+  }
+
+  /// The sink has shown all flushes of a scanout up to and including that serial number.
+  public func completeFlushes(of scanout: ScanoutID, through serial: UInt64) {
+    latched(scanout, serial: serial, earlier: true)
+  }
+
+  private func latched(_ scanout: ScanoutID, serial: UInt64, earlier: Bool) {
+    guard scanout.rawValue < ScanoutID.maximumCount else { return }
+    if serial == flushSerial || (earlier && serial > flushSerial) { earlyTokens |= scanouts[Int(scanout.rawValue)].bit }
+    let control = queues[Self.controlQueue]
+    control.latched(scanout, serial: serial, earlier: earlier)
+    if !isServing { control.notifyIfNeeded() }
+  }
+
+  /// How many answers wait for a sink.
+  public var heldAnswerCount: Int { queues[Self.controlQueue].heldCount }
+
+  // MARK: Life
+
+  /// No resource, nothing shown, no cursor. What a sink still holds is answered now.
+  public func reset() {
+    for queue in queues { queue.releaseAll() }
+    for scanout in scanouts { turnOff(scanout.id) }
+    for index in cursors.indices where cursors[index].isVisible {
+      cursors[index].hide()
+      sink.cursorChanged(cursors[index].state)
+    }
+    for resource in resources.removeAll() {
+      if let buffer = resource.storage { sink.bufferRetired(buffer) }
+    }
+    events = 0
+  }
+
+  /// Number of resources now.
+  public var resourceCount: Int { resources.count }
+  /// Bytes charged to the VM now.
+  public var memoryUsed: Int { resources.budget.used }
+}

@@ -1,0 +1,107 @@
+import Virtqueue
+
+/// One of the device's queues, with the requests that are done but answered later.
+///
+/// A flush that a sink holds is answered when each scanout's token has come back. Fenced answers go out in the order
+/// of their requests: one that follows a held flush waits for it. Others overtake it.
+final class RequestQueue {
+  private var queue: Virtqueue?
+  private var spares: [DescriptorChain] = []
+  private var held: [Held] = []
+
+  private struct Held {
+    let chain: DescriptorChain
+    let written: UInt32
+    let isFenced: Bool
+    let wait: FlushWait
+    var scanouts: UInt16
+  }
+
+  /// How a flush is waited for: its serial number, and one bit for each scanout that has not latched it.
+  struct FlushWait {
+    var serial: UInt64
+    var scanouts: UInt16
+    static let none = FlushWait(serial: 0, scanouts: 0)
+  }
+
+  /// How many answers wait.
+  var heldCount: Int { held.count }
+
+  func start(_ queue: Virtqueue) {
+    stop()
+    self.queue = queue
+  }
+
+  /// Answers what waits, and forgets the queue.
+  func stop() {
+    releaseAll()
+    queue = nil
+  }
+
+  /// Answers what waits.
+  func releaseAll() {
+    for entry in held { answer(entry.chain, entry.written) }
+    held.removeAll(keepingCapacity: true)
+    queue?.notifyIfNeeded()
+  }
+
+  // MARK: Taking
+
+  func suppressKicks() { queue?.suppressKicks() }
+  func enableKicks() -> Bool { queue?.enableKicks() ?? false }
+  func notifyIfNeeded() { queue?.notifyIfNeeded() }
+
+  /// The next request; nil when there is none. It comes back with ``complete(_:written:isFenced:wait:)``.
+  func next() throws(VirtqueueError) -> DescriptorChain? {
+    guard let queue else { return nil }
+    let chain = spares.popLast() ?? DescriptorChain()
+    do throws(VirtqueueError) {
+      if try queue.pop(into: chain) { return chain }
+    } catch {
+      spares.append(chain)
+      throw error
+    }
+    spares.append(chain)
+    return nil
+  }
+
+  // MARK: Answering
+
+  /// A request is done, its answer of `written` bytes stored: answers now, or in its turn.
+  func complete(_ chain: DescriptorChain, written: UInt32, isFenced: Bool, wait: FlushWait) {
+    if wait.scanouts == 0, !isFenced || held.isEmpty { return answer(chain, written) }
+    held.append(Held(chain: chain, written: written, isFenced: isFenced, wait: wait, scanouts: wait.scanouts))
+  }
+
+  /// A scanout has latched the flush of that serial number; with `earlier`, also all before it.
+  func latched(_ scanout: ScanoutID, serial: UInt64, earlier: Bool) {
+    let bit = UInt16(truncatingIfNeeded: 1 << scanout.rawValue)
+    for index in held.indices {
+      let other = held[index].wait.serial
+      if other == serial || (earlier && other < serial) { held[index].scanouts &= ~bit }
+    }
+    release()
+  }
+
+  private func release() {
+    var kept = 0
+    var isBlocked = false
+    for index in held.indices {
+      let entry = held[index]
+      let waits = entry.scanouts != 0
+      if waits || (entry.isFenced && isBlocked) {
+        isBlocked = true
+        held[kept] = entry
+        kept += 1
+      } else {
+        answer(entry.chain, entry.written)
+      }
+    }
+    held.removeLast(held.count - kept)
+  }
+
+  private func answer(_ chain: DescriptorChain, _ written: UInt32) {
+    queue?.push(chain, written: written)
+    spares.append(chain)
+  }
+}

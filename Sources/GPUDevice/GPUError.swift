@@ -1,0 +1,66 @@
+import Buffers
+import Virtqueue
+
+/// Why the device refused a request. Each one has an answer for the guest (``response``) and a text for the log.
+public enum GPUError: Error, Equatable, Sendable {
+  /// Fewer readable bytes than a header has.
+  case headerTruncated(byteCount: Int)
+  /// A type that no specification knows.
+  case unknownCommand(UInt32)
+  /// Fewer readable bytes than the command has.
+  case commandTruncated(CommandCode, byteCount: Int)
+  /// A command of a feature that is not offered, or was not accepted.
+  case notOffered(CommandCode)
+  /// A cursor command on the control queue, or the reverse.
+  case wrongQueue(CommandCode)
+  /// No such resource, or 0.
+  case invalidResource(ResourceID)
+  /// CREATE of an id that is in use.
+  case resourceExists(ResourceID)
+  /// A scanout beyond `num_scanouts`.
+  case invalidScanout(ScanoutID)
+  /// No such pixel format.
+  case unknownFormat(UInt32)
+  /// An extent of 0, or beyond ``Resource/maximumExtent``.
+  case invalidSize(Size)
+  /// A rectangle that is empty where it must not be, or passes the edge of the picture.
+  case rectangleOutside(Rectangle, of: Size)
+  /// One resource more than the configuration allows.
+  case tooManyResources(limit: Int)
+  /// The VM's memory limit does not allow so many bytes more.
+  case overMemoryLimit(byteCount: Int)
+  /// The host refused memory; the value of `errno`.
+  case hostMemory(code: Int32)
+  /// A backing of no entry, or of more than ``ScatterList/maximumEntryCount``.
+  case invalidEntryCount(UInt32)
+  /// Fewer entries in the request than it says.
+  case entriesTruncated(count: UInt32, byteCount: Int)
+  /// An entry that is not, or not wholly, guest memory.
+  case entryUnmapped(GuestAddress, byteCount: UInt32)
+  /// ATTACH_BACKING of a resource that has one.
+  case backingExists(ResourceID)
+  /// A transfer or DETACH_BACKING without backing.
+  case noBacking(ResourceID)
+  /// A transfer from beyond the backing's end.
+  case outsideBacking(ResourceID, offset: UInt64)
+  /// A transfer from memory that the VMM has taken away.
+  case backingRemoved(ResourceID)
+  /// A capability set that is not there: none is.
+  case unknownCapset(UInt32)
+  /// A cursor picture that is not 64 x 64.
+  case invalidCursorSize(Size)
+
+  /// The code that the guest gets (virtio 1.3, 5.7.6.7).
+  public var response: ResponseCode {
+    switch self {
+    case .headerTruncated, .unknownCommand, .notOffered, .wrongQueue, .backingExists, .noBacking, .backingRemoved:
+      .unspecified
+    case .invalidResource, .resourceExists: .invalidResourceID
+    case .invalidScanout: .invalidScanoutID
+    case .tooManyResources, .overMemoryLimit, .hostMemory: .outOfMemory
+    case .commandTruncated, .unknownFormat, .invalidSize, .rectangleOutside, .invalidEntryCount, .entriesTruncated,
+      .entryUnmapped, .outsideBacking, .unknownCapset, .invalidCursorSize:
+      .invalidParameter
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import Buffers
+
+/// The pixel formats of 2D resources, `enum virtio_gpu_formats` (virtio 1.3, 5.7.6.7).
+///
+/// A name lists the bytes in the order of their addresses; a DRM fourcc lists a little-endian word from its top, so
+/// B8G8R8A8 is ARGB8888.
+public enum ResourceFormat: UInt32, CaseIterable, Sendable {
+  case b8g8r8a8 = 1
+  case b8g8r8x8 = 2
+  case a8r8g8b8 = 3
+  case x8r8g8b8 = 4
+  case r8g8b8a8 = 67
+  case x8b8g8r8 = 68
+  case a8b8g8r8 = 121
+  case r8g8b8x8 = 134
+
+  /// The same order of bytes as a DRM fourcc.
+  public var pixelFormat: PixelFormat {
+    switch self {
+    case .b8g8r8a8: .argb8888
+    case .b8g8r8x8: .xrgb8888
+    case .a8r8g8b8: .bgra8888
+    case .x8r8g8b8: .bgrx8888
+    case .r8g8b8a8: .abgr8888
+    case .x8b8g8r8: .rgbx8888
+    case .a8b8g8r8: .rgba8888
+    case .r8g8b8x8: .xbgr8888
+    }
+  }
+
+  /// Which byte of a pixel, by address, holds red, green and blue.
+  var channels: (red: UInt32, green: UInt32, blue: UInt32) {
+    switch self {
+    case .b8g8r8a8, .b8g8r8x8: (2, 1, 0)
+    case .a8r8g8b8, .x8r8g8b8: (1, 2, 3)
+    case .r8g8b8a8, .r8g8b8x8: (0, 1, 2)
+    case .x8b8g8r8, .a8b8g8r8: (3, 2, 1)
+    }
+  }
+
+  /// Which byte holds the opacity; nil when none does, and the pixel is opaque.
+  var alpha: UInt32? {
+    switch self {
+    case .b8g8r8a8, .r8g8b8a8: 3
+    case .a8r8g8b8, .a8b8g8r8: 0
+    case .b8g8r8x8, .x8r8g8b8, .x8b8g8r8, .r8g8b8x8: nil
+    }
+  }
+
+  /// A pixel, read as a little-endian word, as ARGB8888.
+  func argb(_ pixel: UInt32) -> UInt32 {
+    let (red, green, blue) = channels
+    let opacity = alpha.map { pixel >> (8 * $0) & 0xff } ?? 0xff
+    return opacity << 24 | (pixel >> (8 * red) & 0xff) << 16 | (pixel >> (8 * green) & 0xff) << 8
+      | pixel >> (8 * blue) & 0xff
+  }
+}

@@ -1,0 +1,133 @@
+import Buffers
+
+/// A decoded request, all of virtio 1.3, 5.7.6.7 and linux/virtio_gpu.h, offered or not.
+///
+/// Values are as the guest wrote them: nothing is checked but that all the bytes were there.
+public enum Command: Hashable, Sendable {
+  case getDisplayInfo
+  case resourceCreate2D(ResourceID, format: UInt32, size: Size)
+  case resourceUnref(ResourceID)
+  case setScanout(ScanoutID, resource: ResourceID, source: Rectangle)
+  case resourceFlush(ResourceID, Rectangle)
+  case transferToHost2D(ResourceID, Rectangle, offset: UInt64)
+  /// So many `MemoryEntry` follow.
+  case resourceAttachBacking(ResourceID, entryCount: UInt32)
+  case resourceDetachBacking(ResourceID)
+  case getCapsetInfo(index: UInt32)
+  case getCapset(id: UInt32, version: UInt32)
+  case getEDID(ScanoutID)
+  case resourceAssignUUID(ResourceID)
+  case resourceCreateBlob(CreateBlob)
+  case setScanoutBlob(SetScanoutBlob)
+  case contextCreate(nameLength: UInt32, kind: UInt32)
+  case contextDestroy
+  case contextAttachResource(ResourceID)
+  case contextDetachResource(ResourceID)
+  case resourceCreate3D(Create3D)
+  case transferToHost3D(Transfer3D)
+  case transferFromHost3D(Transfer3D)
+  /// So many bytes of commands follow, and then so many fences to wait for.
+  case submit3D(byteCount: UInt32, fenceCount: UInt32)
+  case resourceMapBlob(ResourceID, offset: UInt64)
+  case resourceUnmapBlob(ResourceID)
+  case updateCursor(CursorUpdate)
+  case moveCursor(CursorUpdate)
+
+  /// `struct virtio_gpu_resource_create_blob`; `entryCount` `MemoryEntry` follow.
+  public struct CreateBlob: Hashable, Sendable {
+    public var resource: ResourceID
+    public var memory: UInt32
+    public var flags: UInt32
+    public var entryCount: UInt32
+    public var blob: UInt64
+    public var byteCount: UInt64
+  }
+
+  /// `struct virtio_gpu_set_scanout_blob`, of whose four planes the first is all that formats here need.
+  public struct SetScanoutBlob: Hashable, Sendable {
+    public var source: Rectangle
+    public var scanout: ScanoutID
+    public var resource: ResourceID
+    public var size: Size
+    public var format: UInt32
+    public var stride: UInt32
+    public var offset: UInt32
+  }
+
+  /// `struct virtio_gpu_resource_create_3d`.
+  public struct Create3D: Hashable, Sendable {
+    public var resource: ResourceID
+    public var target: UInt32
+    public var format: UInt32
+    public var bind: UInt32
+    public var size: Size
+    public var depth: UInt32
+    public var arraySize: UInt32
+    public var lastLevel: UInt32
+    public var sampleCount: UInt32
+    public var flags: UInt32
+  }
+
+  /// `struct virtio_gpu_transfer_host_3d`.
+  public struct Transfer3D: Hashable, Sendable {
+    public var x: UInt32, y: UInt32, z: UInt32
+    public var width: UInt32, height: UInt32, depth: UInt32
+    public var offset: UInt64
+    public var resource: ResourceID
+    public var level: UInt32
+    public var stride: UInt32
+    public var layerStride: UInt32
+  }
+
+  /// `struct virtio_gpu_update_cursor`.
+  public struct CursorUpdate: Hashable, Sendable {
+    public var scanout: ScanoutID
+    public var x: UInt32
+    public var y: UInt32
+    public var resource: ResourceID
+    public var hotX: UInt32
+    public var hotY: UInt32
+
+    /// A cursor's place and picture.
+    public init(scanout: ScanoutID, x: UInt32, y: UInt32, resource: ResourceID, hotX: UInt32 = 0, hotY: UInt32 = 0) {
+      self.scanout = scanout
+      self.x = x
+      self.y = y
+      self.resource = resource
+      self.hotX = hotX
+      self.hotY = hotY
+    }
+  }
+
+  /// The code on the wire.
+  public var code: CommandCode {
+    switch self {
+    case .getDisplayInfo: .getDisplayInfo
+    case .resourceCreate2D: .resourceCreate2D
+    case .resourceUnref: .resourceUnref
+    case .setScanout: .setScanout
+    case .resourceFlush: .resourceFlush
+    case .transferToHost2D: .transferToHost2D
+    case .resourceAttachBacking: .resourceAttachBacking
+    case .resourceDetachBacking: .resourceDetachBacking
+    case .getCapsetInfo: .getCapsetInfo
+    case .getCapset: .getCapset
+    case .getEDID: .getEDID
+    case .resourceAssignUUID: .resourceAssignUUID
+    case .resourceCreateBlob: .resourceCreateBlob
+    case .setScanoutBlob: .setScanoutBlob
+    case .contextCreate: .contextCreate
+    case .contextDestroy: .contextDestroy
+    case .contextAttachResource: .contextAttachResource
+    case .contextDetachResource: .contextDetachResource
+    case .resourceCreate3D: .resourceCreate3D
+    case .transferToHost3D: .transferToHost3D
+    case .transferFromHost3D: .transferFromHost3D
+    case .submit3D: .submit3D
+    case .resourceMapBlob: .resourceMapBlob
+    case .resourceUnmapBlob: .resourceUnmapBlob
+    case .updateCursor: .updateCursor
+    case .moveCursor: .moveCursor
+    }
+  }
+}

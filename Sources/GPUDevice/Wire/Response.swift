@@ -1,0 +1,66 @@
+import Buffers
+
+/// One scanout's line in a display-info answer: `struct virtio_gpu_display_one`.
+public struct DisplayMode: Hashable, Sendable {
+  /// The place among the other scanouts, and the size to use.
+  public var area: Rectangle
+  /// Whether somebody looks at it.
+  public var isEnabled: Bool
+
+  /// A scanout nobody looks at.
+  public static let disabled = DisplayMode(area: .empty, isEnabled: false)
+}
+
+/// What the device answers (virtio 1.3, 5.7.6.7).
+public enum Response: Equatable, Sendable {
+  case okNoData
+  /// As many modes as there are scanouts; the rest of the sixteen is disabled.
+  case okDisplayInfo([DisplayMode])
+  case okEDID(EDID)
+  case okResourceUUID(BufferID)
+  case error(GPUError)
+
+  /// The code on the wire.
+  public var code: ResponseCode {
+    switch self {
+    case .okNoData: .okNoData
+    case .okDisplayInfo: .okDisplayInfo
+    case .okEDID: .okEDID
+    case .okResourceUUID: .okResourceUUID
+    case .error(let error): error.response
+    }
+  }
+
+  /// Bytes of the longest answer, `struct virtio_gpu_resp_edid`.
+  public static let maximumByteCount = CommandHeader.byteCount + 8 + EDID.maximumByteCount
+
+  /// Stores the whole answer to `request` and returns its length; every byte of it is set.
+  ///
+  /// `bytes` holds at least `maximumByteCount`.
+  func encode(answering request: CommandHeader, into bytes: UnsafeMutableRawBufferPointer) -> Int {
+    request.answer(code).encode(into: bytes)
+    var writer = WireWriter(bytes, at: CommandHeader.byteCount)
+    switch self {
+    case .okNoData, .error: break
+    case .okDisplayInfo(let modes): Self.encode(modes, &writer)
+    case .okEDID(let edid):
+      writer.word(UInt32(edid.bytes.count))
+      writer.word(0)
+      writer.copy(edid.bytes)
+      writer.zeros(EDID.maximumByteCount - edid.bytes.count)
+    case .okResourceUUID(let id):
+      writer.long(id.high.byteSwapped)
+      writer.long(id.low.byteSwapped)
+    }
+    return writer.count
+  }
+
+  private static func encode(_ modes: [DisplayMode], _ writer: inout WireWriter) {
+    for index in 0..<ScanoutID.maximumCount {
+      let mode = index < modes.count ? modes[index] : .disabled
+      writer.rectangle(mode.area)
+      writer.word(mode.isEnabled ? 1 : 0)
+      writer.word(0)
+    }
+  }
+}

@@ -40,7 +40,7 @@ let package = Package(
     // Leaves first; arrows go down only.
     module("Platform", ["CLinux"]),
     module("Virtqueue", ["Platform"]),
-    module("VhostUser", ["Virtqueue", "Platform"]),
+    module("VhostUser", ["Virtqueue", "Buffers", "Platform"]),
     module("Buffers", ["Platform"]),
     module("GPUDevice", ["Buffers", "Virtqueue", "Platform"]),
     module("HubProtocol", ["Buffers", "Platform"]),
@@ -73,7 +73,7 @@ let package = Package(
     module("FuzzBodies", ["Virtqueue", "VhostUser", "GPUDevice", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "Platform"),
     tests(of: "Virtqueue"),
-    tests(of: "VhostUser", ["Virtqueue", "Platform"]),
+    tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform"]),
     tests(of: "Buffers"),
     tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform"]),
     tests(of: "HubProtocol", ["Buffers", "Platform"]),

@@ -2,8 +2,11 @@ import Virtqueue
 
 /// A device that answers each request with the bytes it came with: for tests, fuzzers and benchmarks of the transport.
 public final class LoopbackDevice: VirtioDevice {
+  /// One bit of its own.
   public let deviceFeatures: UInt64 = 1
+  /// As many as it was made with.
   public let queueCount: Int
+  /// As long as what it holds.
   public var configurationSize: Int { configuration.count }
 
   /// What configuration space holds.
@@ -41,34 +44,41 @@ public final class LoopbackDevice: VirtioDevice {
     scratch.deallocate()
   }
 
+  /// Tells what configuration space holds.
   public func readConfiguration(at offset: Int, into target: UnsafeMutableRawBufferPointer) {
     for index in target.indices { target[index] = configuration[offset + index] }
   }
 
+  /// Writes configuration space.
   public func writeConfiguration(at offset: Int, _ bytes: UnsafeRawBufferPointer) {
     for index in bytes.indices { configuration[offset + index] = bytes[index] }
   }
 
+  /// Notes the driver's choice.
   public func featuresAccepted(_ features: UInt64) {
     self.features = features
   }
 
+  /// Counts the change.
   public func memoryChanged(_ memory: GuestMemory) {
     memoryChanges += 1
     self.memory = memory
   }
 
+  /// Begins to serve a queue.
   public func start(_ queue: Virtqueue) {
     running.insert(queue.index)
     queues[queue.index] = queue
   }
 
+  /// Forgets a queue and what it held back of it.
   public func stop(queue index: Int) {
     running.remove(index)
     held.removeAll { $0.queue == index }
     queues[index] = nil
   }
 
+  /// Answers all requests of a queue.
   public func kicked(queue index: Int) {
     guard let queue = queues[index] else { return }
     queue.suppressKicks()
@@ -78,6 +88,7 @@ public final class LoopbackDevice: VirtioDevice {
     queue.notifyIfNeeded()
   }
 
+  /// Counts the reset and forgets what it held back.
   public func reset() {
     resets += 1
     features = 0

@@ -118,9 +118,10 @@ public final class VhostUserFrontend {
 
   /// SET_BACKEND_REQ_FD: lets the back-end make requests; see `nextBackendRequest`.
   public func openBackendChannel() throws(VhostUserError) {
-    let (ours, theirs) = try pair()
-    try call(.setBackendReqFd, descriptors: [theirs.raw])
-    channel = consume ours
+    let (ours, theirs) = try pair().take()
+    channel = FileDescriptor(adopting: ours)
+    let other = FileDescriptor(adopting: theirs)
+    try call(.setBackendReqFd, descriptors: [other.raw])
   }
 
   /// Waits for a request of the back-end and answers it; its code.
@@ -142,15 +143,16 @@ public final class VhostUserFrontend {
 
   /// GPU_SET_SOCKET; our end of the display socket. Like QEMU's, the request is not acknowledged.
   public func openDisplaySocket() throws(VhostUserError) -> FileDescriptor {
-    let (ours, theirs) = try pair()
-    try send(.gpuSetSocket, descriptors: [theirs.raw])
-    return ours
+    let (ours, theirs) = try pair().take()
+    let end = FileDescriptor(adopting: ours)
+    let other = FileDescriptor(adopting: theirs)
+    try send(.gpuSetSocket, descriptors: [other.raw])
+    return end
   }
 
-  private func pair() throws(VhostUserError) -> (FileDescriptor, FileDescriptor) {
+  private func pair() throws(VhostUserError) -> UnixSocket.Pair {
     do {
-      let (first, second) = try UnixSocket.pair(.stream).take()
-      return (FileDescriptor(adopting: first), FileDescriptor(adopting: second))
+      return try UnixSocket.pair(.stream)
     } catch {
       throw .system(error)
     }

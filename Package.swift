@@ -77,7 +77,9 @@ let package = Package(
     tests(of: "Buffers"),
     tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform"]),
     tests(of: "HubProtocol", ["Buffers", "Platform"]),
-    tests(of: "Hub", ["HubProtocol", "Buffers", "Platform"]),
+    .executableTarget(
+      name: "HubUnderTest", dependencies: ["Hub", logging], path: "Tests/HubUnderTest", swiftSettings: settings),
+    tests(of: "Hub", ["HubUnderTest", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "Compositor", ["HubProtocol", "Buffers", "Platform"]),
     tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform"]),

@@ -44,6 +44,11 @@ public struct Welcome: Equatable, Sendable {
   public var processID: Int32
   /// Random for each hub process.
   public var instance: UInt64
+
+  public init(processID: Int32, instance: UInt64) {
+    self.processID = processID
+    self.instance = instance
+  }
 }
 
 /// ERROR: why a connection ends or a request was declined.
@@ -173,6 +178,12 @@ public struct LayerRecall: Hashable, Sendable {
   public var id: LayerID
   public var vm: PeerName
   public var scanout: ScanoutIndex
+
+  public init(id: LayerID, vm: PeerName, scanout: ScanoutIndex) {
+    self.id = id
+    self.vm = vm
+    self.scanout = scanout
+  }
 }
 
 /// A message of the hub's protocol, without its serial and descriptor.

@@ -102,7 +102,7 @@ final class ConnectionLobby {
 /// Whether the peer has closed the connection without sending anything.
 private func hasHungUp(_ raw: Int32) -> Bool {
   var byte: UInt8 = 0
-  return recv(raw, &byte, 1, Int32(MSG_PEEK.rawValue | MSG_DONTWAIT.rawValue)) == 0
+  return recv(raw, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0
 }
 
 /// Whether the socket accepts connections rather than being one.

@@ -77,7 +77,8 @@ final class RegionTable {
     entries = fresh
   }
 
-  private func entry(_ description: RegionDescription, _ file: consuming FileDescriptor) throws(VhostUserError) -> Entry {
+  private func entry(_ description: RegionDescription, _ file: consuming FileDescriptor) throws(VhostUserError) -> Entry
+  {
     let identity = try MemoryFile.Identity(of: file.raw, for: description)
     if let known = entries.first(where: { $0.description == description && $0.file == identity }) { return known }
     let (region, guardian) = try MemoryFile.map(description, file.raw, identity, bell: faultBell)

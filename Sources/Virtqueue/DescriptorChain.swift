@@ -8,22 +8,24 @@
 /// writable is what precedes the fault, so that the device can answer with an error. See ``defect``.
 public final class DescriptorChain {
   /// What the driver calls this chain: the first descriptor's index (split) or the buffer id (packed).
-  public internal(set) var head: UInt16 = 0
+  @exclusivity(unchecked) public internal(set) var head: UInt16 = 0
   /// What was wrong with the chain, if anything.
-  public private(set) var defect: ChainDefect?
+  @exclusivity(unchecked) public private(set) var defect: ChainDefect?
 
   /// False behind a fault in the writable part.
-  var acceptsWritable = true
-  var readable = SegmentList()
-  var writable = SegmentList()
+  @exclusivity(unchecked) var acceptsWritable = true
+  @exclusivity(unchecked) var readable = SegmentList()
+  @exclusivity(unchecked) var writable = SegmentList()
   /// A private copy of an indirect table that cannot be read in place.
   var scratch = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 
   /// The memory that the segments point into, and its generation when they were found.
-  private(set) var memory: GuestMemory?
-  private var generation: UInt64 = 0
+  @exclusivity(unchecked) private(set) var memory: GuestMemory?
+  @exclusivity(unchecked) private var generation: UInt64 = 0
+  /// Which object `memory` is: to compare it without counting references.
+  @exclusivity(unchecked) private var identity: ObjectIdentifier?
   /// The queue's entry for this chain, while it is in flight.
-  var ticket = InFlightTable.Ticket.none
+  @exclusivity(unchecked) var ticket = InFlightTable.Ticket.none
 
   /// An empty chain, to be filled by ``Virtqueue/pop(into:)``.
   public init() {}
@@ -38,6 +40,12 @@ public final class DescriptorChain {
   public var writableCount: Int { refresh() ? writable.byteCount : 0 }
   /// Whether a queue waits for the completion of this chain.
   public var isInFlight: Bool { ticket.isValid }
+
+  /// Room for writing, for a caller who knows the memory already.
+  @inline(__always)
+  func writableCount(in memory: GuestMemory) -> Int {
+    generation == memory.generation ? writable.byteCount : writableCount
+  }
 
   // MARK: Bytes
 
@@ -85,12 +93,18 @@ public final class DescriptorChain {
   /// Empties the chain for the next request out of `memory`.
   @inline(__always)
   func begin(in memory: GuestMemory) {
-    if self.memory !== memory { self.memory = memory }
+    if identity != ObjectIdentifier(memory) { adopt(memory) }
     generation = memory.generation
     readable.removeAll()
     writable.removeAll()
     defect = nil
     acceptsWritable = true
+  }
+
+  @inline(never)
+  private func adopt(_ memory: GuestMemory) {
+    self.memory = memory
+    identity = ObjectIdentifier(memory)
   }
 
   /// Notes a fault that leaves the chain's shape known: no readable byte can be trusted any more.
@@ -114,7 +128,7 @@ public final class DescriptorChain {
 
   /// Whether the segments can be used: they are of today's memory, or could be found in it again.
   @inline(__always)
-  private func refresh() -> Bool {
+  func refresh() -> Bool {
     guard let memory else { return false }
     return generation == memory.generation || resolve(in: memory)
   }

@@ -7,14 +7,15 @@ public final class GuestMemory {
   public static let maximumRegions = 512
 
   /// Grows with each change of the regions; a pointer resolved under an older one must be resolved again.
-  public private(set) var generation: UInt64 = 1
+  @exclusivity(unchecked) public private(set) var generation: UInt64 = 1
   /// The regions in the order of their guest addresses.
   public private(set) var regions: [MemoryRegion] = []
 
   /// The same regions, flat, for the look-ups of the hot path.
-  private var spans: UnsafeMutableBufferPointer<Span>
+  @exclusivity(unchecked) private var spans: UnsafeMutableBufferPointer<Span>
   /// The span that answered last: neighbours in a request mostly lie in one region.
-  private var recent = Span(start: 0, count: 0, base: UnsafeMutableRawPointer(bitPattern: 1).unsafelyUnwrapped)
+  @exclusivity(unchecked) private var recent = Span(
+    start: 0, count: 0, base: UnsafeMutableRawPointer(bitPattern: 1).unsafelyUnwrapped)
 
   struct Span {
     var start: UInt64

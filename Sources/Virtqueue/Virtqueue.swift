@@ -20,16 +20,18 @@ public final class Virtqueue {
     didSet { if owesNotification { ring() } }
   }
 
-  private var split: SplitRing?
-  private var packed: PackedRing?
+  // Exclusive access is not checked at run time here, nor in the chain and the memory: a check costs as much as half a
+  // request, one thread uses them, and nothing in this module calls out in the middle of a change.
+  @exclusivity(unchecked) private var split: SplitRing?
+  @exclusivity(unchecked) private var packed: PackedRing?
   private let rules: ChainRules
-  private var inFlight: InFlightTable
-  private var state = State.running
+  @exclusivity(unchecked) private var inFlight: InFlightTable
+  @exclusivity(unchecked) private var state = State.running
   /// The generation of the memory in which the ring was looked up last.
-  private var generation: UInt64
+  @exclusivity(unchecked) private var generation: UInt64
   /// False while a part of the ring is not in guest memory.
-  private var isMapped = true
-  private var pushedSinceNotification = false
+  @exclusivity(unchecked) private var isMapped = true
+  @exclusivity(unchecked) private var pushedSinceNotification = false
   private var owesNotification = false
 
   private enum State {
@@ -98,7 +100,7 @@ public final class Virtqueue {
     let ticket = chain.ticket
     chain.ticket = .none
     guard case .running = state else { return }
-    let written = min(written, UInt32(clamping: chain.writableCount))
+    let written = min(written, UInt32(clamping: chain.writableCount(in: memory)))
     if generation != memory.generation { lookUpRing() }
     guard isMapped else { return inFlight.postpone(ticket, written: written) }
     guard let entry = inFlight.remove(ticket) else { return }

@@ -45,11 +45,11 @@ public final class VirtqueueDriver {
   /// Wakes the driver.
   public let callDescriptor: SharedDescriptor
   /// What the device did wrong so far.
-  public private(set) var violations: [Violation] = []
+  @exclusivity(unchecked) public private(set) var violations: [Violation] = []
 
-  private var split: SplitDriverRing?
-  private var packed: PackedDriverRing?
-  private var requests: [Request]
+  @exclusivity(unchecked) private var split: SplitDriverRing?
+  @exclusivity(unchecked) private var packed: PackedDriverRing?
+  @exclusivity(unchecked) private var requests: [Request]
 
   /// One request's bookkeeping, by token.
   private struct Request {

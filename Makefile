@@ -1,0 +1,50 @@
+# Every target says what it does: `make help`.
+PREFIX ?= /usr/local
+DESTDIR ?=
+SECONDS ?= 60
+MUNTIN ?= .build/release/muntin
+
+bindir = $(PREFIX)/bin
+libexecdir = $(PREFIX)/libexec
+descriptordir = $(PREFIX)/share/qemu/vhost-user
+fill_in = sed -e 's|@bindir@|$(bindir)|' -e 's|@libexecdir@|$(libexecdir)|'
+
+export SWIFT_BACKTRACE = enable=no
+
+.PHONY: help build test demo bench fmt check install fuzz clean
+
+help: ## lists the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+
+build: ## installs what building needs, and builds .build/release/muntin
+	Scripts/install-packages build
+	Scripts/build
+
+test: ## runs every test, with real virtual machines
+	Scripts/test
+
+demo: ## shows two virtual machines on one display
+	Scripts/demo
+
+bench: ## measures Muntin beside QEMU's own vhost-user-gpu
+	Scripts/bench
+
+fmt: ## formats the sources in place
+	swift format -i -r -p Package.swift Sources Tests
+
+check: ## formatting, and warnings as errors
+	Scripts/check
+
+install: ## installs to PREFIX (/usr/local), below DESTDIR if that is set; build first
+	@test -x $(MUNTIN) || { echo "$(MUNTIN) is missing: run make build first" >&2; exit 1; }
+	install -D -m 755 $(MUNTIN) $(DESTDIR)$(bindir)/muntin
+	mkdir -p $(DESTDIR)$(libexecdir) $(DESTDIR)$(descriptordir)
+	$(fill_in) Packaging/muntin-gpu.in >$(DESTDIR)$(libexecdir)/muntin-gpu
+	chmod 755 $(DESTDIR)$(libexecdir)/muntin-gpu
+	$(fill_in) Packaging/60-muntin-gpu.json.in >$(DESTDIR)$(descriptordir)/60-muntin-gpu.json
+
+fuzz: ## runs every fuzz target for SECONDS each (60 unless set)
+	Scripts/fuzz $(SECONDS)
+
+clean: ## removes what was built and prepared
+	rm -rf .build .build-* .cache demo.png

@@ -1,0 +1,260 @@
+// paint: draws known pixels through the kernel's mode setting, for tests that compare pictures.
+//
+// The picture of a seed s, at column x and row y, is the colour
+//     red = x mod 256,  green = y mod 256,  blue = (16 * (x / 256) + y / 256 + 37 * s) mod 256
+// so that every pixel names its own place, and every seed another picture.
+//
+// Commands come as lines on standard input; each is answered by a line "ok ..." or "error ...":
+//     connectors                 number of connectors
+//     use N [WIDTH HEIGHT]       takes connector N (0 is the first), at its preferred mode or the named one
+//     fill SEED                  paints the whole picture and marks it dirty
+//     rect X Y W H RRGGBB        paints one rectangle in one colour and marks only that dirty
+//     flip SEED COUNT            COUNT page flips between two buffers, the last one showing SEED
+//     cursor X Y                 a 64 x 64 cursor (see cursorColour) with its top left corner there
+//     cursor off
+//     quit
+
+#include <libdrm/drm.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+struct buffer {
+    uint32_t handle, framebuffer, width, height, pitch;
+    uint8_t *pixels;
+};
+
+static int card;
+static uint32_t connector, crtc;
+static struct drm_mode_modeinfo mode;
+static struct buffer buffers[2], cursor;
+static int shown;
+
+static const char *failed(const char *what) {
+    static char text[128];
+    snprintf(text, sizeof text, "%s: %s", what, strerror(errno));
+    return text;
+}
+
+static int request(unsigned long code, void *argument) {
+    int result;
+    do result = ioctl(card, code, argument);
+    while (result < 0 && (errno == EINTR || errno == EAGAIN));
+    return result;
+}
+
+static uint32_t colour(uint32_t x, uint32_t y, uint32_t seed) {
+    uint32_t blue = (16 * (x / 256) + y / 256 + 37 * seed) & 255;
+    return (x & 255) << 16 | (y & 255) << 8 | blue;
+}
+
+// Opaque in its left half, half transparent white (premultiplied) in the right, with a clear 8-pixel frame.
+static uint32_t cursorColour(uint32_t x, uint32_t y) {
+    if (x < 8 || y < 8 || x >= 56 || y >= 56) return 0;
+    return x < 32 ? 0xffff00ff : 0x80808080;
+}
+
+static const char *createBuffer(struct buffer *buffer, uint32_t width, uint32_t height) {
+    struct drm_mode_create_dumb create = {.width = width, .height = height, .bpp = 32};
+    if (request(DRM_IOCTL_MODE_CREATE_DUMB, &create)) return failed("create dumb buffer");
+    struct drm_mode_map_dumb map = {.handle = create.handle};
+    if (request(DRM_IOCTL_MODE_MAP_DUMB, &map)) return failed("map dumb buffer");
+    void *pixels = mmap(NULL, create.size, PROT_READ | PROT_WRITE, MAP_SHARED, card, map.offset);
+    if (pixels == MAP_FAILED) return failed("mmap");
+    *buffer = (struct buffer){
+        .handle = create.handle, .width = width, .height = height, .pitch = create.pitch, .pixels = pixels};
+    return NULL;
+}
+
+static const char *createFramebuffer(struct buffer *buffer) {
+    struct drm_mode_fb_cmd2 command = {
+        .width = buffer->width,
+        .height = buffer->height,
+        .pixel_format = 'X' | 'R' << 8 | '2' << 16 | '4' << 24,
+        .handles = {buffer->handle},
+        .pitches = {buffer->pitch},
+    };
+    if (request(DRM_IOCTL_MODE_ADDFB2, &command)) return failed("add framebuffer");
+    buffer->framebuffer = command.fb_id;
+    return NULL;
+}
+
+static void destroyBuffer(struct buffer *buffer) {
+    if (!buffer->handle) return;
+    if (buffer->framebuffer) request(DRM_IOCTL_MODE_RMFB, &buffer->framebuffer);
+    munmap(buffer->pixels, (size_t)buffer->pitch * buffer->height);
+    struct drm_mode_destroy_dumb destroy = {.handle = buffer->handle};
+    request(DRM_IOCTL_MODE_DESTROY_DUMB, &destroy);
+    *buffer = (struct buffer){0};
+}
+
+static void paintRectangle(struct buffer *buffer, uint32_t x0, uint32_t y0, uint32_t width, uint32_t height,
+                           int64_t single, uint32_t seed) {
+    for (uint32_t y = y0; y < y0 + height; y++) {
+        uint32_t *row = (uint32_t *)(buffer->pixels + (size_t)y * buffer->pitch);
+        for (uint32_t x = x0; x < x0 + width; x++) row[x] = single >= 0 ? (uint32_t)single : colour(x, y, seed);
+    }
+}
+
+static const char *getResources(struct drm_mode_card_res *resources, uint32_t connectors[16], uint32_t crtcs[16]) {
+    *resources = (struct drm_mode_card_res){
+        .connector_id_ptr = (uintptr_t)connectors, .count_connectors = 16,
+        .crtc_id_ptr = (uintptr_t)crtcs, .count_crtcs = 16};
+    return request(DRM_IOCTL_MODE_GETRESOURCES, resources) ? failed("get resources") : NULL;
+}
+
+// The preferred mode of the connector, or the one of the wanted size.
+static const char *chooseMode(uint32_t width, uint32_t height) {
+    struct drm_mode_get_connector query = {.connector_id = connector};
+    if (request(DRM_IOCTL_MODE_GETCONNECTOR, &query)) return failed("get connector");
+    if (query.connection != 1) return "not connected";
+    struct drm_mode_modeinfo *modes = calloc(query.count_modes + 1, sizeof *modes);
+    struct drm_mode_get_connector fetch = {
+        .connector_id = connector, .modes_ptr = (uintptr_t)modes, .count_modes = query.count_modes};
+    const char *problem = request(DRM_IOCTL_MODE_GETCONNECTOR, &fetch) ? failed("get modes") : "no such mode";
+    for (uint32_t i = 0; i < query.count_modes; i++) {
+        int fits = width ? modes[i].hdisplay == width && modes[i].vdisplay == height
+                         : modes[i].type & DRM_MODE_TYPE_PREFERRED;
+        if (!fits) continue;
+        mode = modes[i];
+        problem = NULL;
+        break;
+    }
+    free(modes);
+    return problem;
+}
+
+static const char *show(int which) {
+    struct drm_mode_crtc set = {
+        .crtc_id = crtc, .fb_id = buffers[which].framebuffer, .set_connectors_ptr = (uintptr_t)&connector,
+        .count_connectors = 1, .mode_valid = 1, .mode = mode};
+    if (request(DRM_IOCTL_MODE_SETCRTC, &set)) return failed("set crtc");
+    shown = which;
+    return NULL;
+}
+
+static const char *use(uint32_t number, uint32_t width, uint32_t height) {
+    struct drm_mode_card_res resources;
+    uint32_t connectors[16], crtcs[16];
+    const char *problem = getResources(&resources, connectors, crtcs);
+    if (problem) return problem;
+    if (number >= resources.count_connectors || number >= resources.count_crtcs) return "no such connector";
+    connector = connectors[number];
+    crtc = crtcs[number];
+    if ((problem = chooseMode(width, height))) return problem;
+    for (int i = 0; i < 2; i++) {
+        destroyBuffer(&buffers[i]);
+        if ((problem = createBuffer(&buffers[i], mode.hdisplay, mode.vdisplay))) return problem;
+        if ((problem = createFramebuffer(&buffers[i]))) return problem;
+    }
+    return show(0);
+}
+
+static const char *markDirty(uint32_t x, uint32_t y, uint32_t width, uint32_t height) {
+    struct drm_clip_rect clip = {.x1 = x, .y1 = y, .x2 = x + width, .y2 = y + height};
+    struct drm_mode_fb_dirty_cmd dirty = {
+        .fb_id = buffers[shown].framebuffer, .num_clips = 1, .clips_ptr = (uintptr_t)&clip};
+    return request(DRM_IOCTL_MODE_DIRTYFB, &dirty) ? failed("mark dirty") : NULL;
+}
+
+static const char *fill(uint32_t seed) {
+    paintRectangle(&buffers[shown], 0, 0, mode.hdisplay, mode.vdisplay, -1, seed);
+    return markDirty(0, 0, mode.hdisplay, mode.vdisplay);
+}
+
+static const char *rectangle(uint32_t x, uint32_t y, uint32_t width, uint32_t height, uint32_t single) {
+    if (x + width > mode.hdisplay || y + height > mode.vdisplay) return "outside of the picture";
+    paintRectangle(&buffers[shown], x, y, width, height, single, 0);
+    return markDirty(x, y, width, height);
+}
+
+static const char *flip(uint32_t seed, uint32_t count) {
+    for (uint32_t left = count; left > 0; left--) {
+        int next = !shown;
+        paintRectangle(&buffers[next], 0, 0, mode.hdisplay, mode.vdisplay, -1, seed + left - 1);
+        struct drm_mode_crtc_page_flip command = {
+            .crtc_id = crtc, .fb_id = buffers[next].framebuffer, .flags = DRM_MODE_PAGE_FLIP_EVENT};
+        if (request(DRM_IOCTL_MODE_PAGE_FLIP, &command)) return failed("page flip");
+        uint8_t event[1024];
+        if (read(card, event, sizeof event) < 0) return failed("read the flip's event");
+        shown = next;
+    }
+    return NULL;
+}
+
+static const char *moveCursor(int32_t x, int32_t y) {
+    const char *problem;
+    if (!cursor.handle) {
+        if ((problem = createBuffer(&cursor, 64, 64))) return problem;
+        for (uint32_t row = 0; row < 64; row++)
+            for (uint32_t column = 0; column < 64; column++)
+                ((uint32_t *)(cursor.pixels + row * cursor.pitch))[column] = cursorColour(column, row);
+    }
+    struct drm_mode_cursor command = {
+        .flags = DRM_MODE_CURSOR_BO | DRM_MODE_CURSOR_MOVE, .crtc_id = crtc, .x = x, .y = y,
+        .width = 64, .height = 64, .handle = cursor.handle};
+    return request(DRM_IOCTL_MODE_CURSOR, &command) ? failed("cursor") : NULL;
+}
+
+static const char *hideCursor(void) {
+    struct drm_mode_cursor command = {.flags = DRM_MODE_CURSOR_BO, .crtc_id = crtc};
+    return request(DRM_IOCTL_MODE_CURSOR, &command) ? failed("cursor") : NULL;
+}
+
+static const char *countConnectors(char *answer, size_t size) {
+    struct drm_mode_card_res resources;
+    uint32_t connectors[16], crtcs[16];
+    const char *problem = getResources(&resources, connectors, crtcs);
+    if (!problem) snprintf(answer, size, "%u", resources.count_connectors);
+    return problem;
+}
+
+static const char *obey(const char *line, char *answer, size_t size) {
+    unsigned a, b, c, d, e;
+    int x, y;
+    if (!strncmp(line, "connectors", 10)) return countConnectors(answer, size);
+    b = c = 0;
+    if (sscanf(line, "use %u %u %u", &a, &b, &c) >= 1) {
+        const char *problem = use(a, b, c);
+        snprintf(answer, size, "%ux%u", mode.hdisplay, mode.vdisplay);
+        return problem;
+    }
+    if (!mode.hdisplay) return "say use first";
+    if (sscanf(line, "fill %u", &a) == 1) return fill(a);
+    if (sscanf(line, "rect %u %u %u %u %x", &a, &b, &c, &d, &e) == 5) return rectangle(a, b, c, d, e);
+    if (sscanf(line, "flip %u %u", &a, &b) == 2) return flip(a, b);
+    if (sscanf(line, "cursor %d %d", &x, &y) == 2) return moveCursor(x, y);
+    if (!strncmp(line, "cursor off", 10)) return hideCursor();
+    return "unknown command";
+}
+
+int main(void) {
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    const char *path = "/dev/dri/card0";
+    card = open(path, O_RDWR | O_CLOEXEC);
+    if (card < 0) {
+        printf("error %s\n", failed(path));
+        return 1;
+    }
+    printf("ok paint\n");
+    char line[256];
+    while (fgets(line, sizeof line, stdin)) {
+        if (!strncmp(line, "quit", 4)) break;
+        struct timespec before, after;
+        clock_gettime(CLOCK_MONOTONIC, &before);
+        char answer[64] = "";
+        const char *problem = obey(line, answer, sizeof answer);
+        clock_gettime(CLOCK_MONOTONIC, &after);
+        long took = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+        if (problem) printf("error %s\n", problem);
+        else printf("ok %ld ms %s\n", took, answer);
+    }
+    return 0;
+}

@@ -1,0 +1,8 @@
+/// What a fuzzer calls with each input: the parser or state machine under test must survive it.
+public typealias FuzzBody = @Sendable (UnsafeRawBufferPointer) -> Void
+
+/// All fuzz targets by name. `Scripts/fuzz` runs each of them; the tests replay Tests/Corpus/NAME through it.
+public let fuzzTargets: [String: FuzzBody] = [
+  "packedQueue": fuzzPackedQueue,
+  "splitQueue": fuzzSplitQueue,
+]

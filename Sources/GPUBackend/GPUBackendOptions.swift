@@ -1,0 +1,54 @@
+import Buffers
+
+/// How the graphics card of one VM is run.
+public struct GPUBackendOptions: Sendable {
+  /// Where the VMM finds the card.
+  public enum Socket: Equatable, Sendable {
+    /// A listening socket is made at this path.
+    case path(String)
+    /// An open descriptor was handed over: a connection or a listening socket.
+    case descriptor(Int32)
+  }
+
+  /// The VMM's end.
+  public var socket: Socket
+  /// The hub's socket; nil: the card works alone and mirrors its scanouts to the VMM's own display.
+  public var hubPath: String?
+  /// The VM's name, towards the hub and in its displays' EDID.
+  public var vmName: String
+  /// One scanout each.
+  public var sizes: [Size]
+  /// The most bytes of pictures that the guest can make the host hold.
+  public var memoryLimit: Int
+
+  /// A card with one scanout of 1280x800 that works alone.
+  public init(
+    socket: Socket, hubPath: String? = nil, vmName: String = "vm",
+    sizes: [Size] = [Size(width: 1280, height: 800)], memoryLimit: Int = 256 << 20
+  ) {
+    self.socket = socket
+    self.hubPath = hubPath
+    self.vmName = vmName
+    self.sizes = sizes
+    self.memoryLimit = memoryLimit
+  }
+}
+
+/// Why the card cannot be run.
+public enum GPUBackendError: Error, Equatable, CustomStringConvertible {
+  /// The hub takes names of 1 to 63 bytes without control characters.
+  case invalidName(String)
+  /// A virtio-gpu card has 1 to 16 scanouts.
+  case scanoutCount(Int)
+  /// A scanout of this size cannot be.
+  case scanoutSize(Size)
+
+  /// What is wrong and what to do.
+  public var description: String {
+    switch self {
+    case .invalidName(let name): "VM name \"\(name)\": give 1 to 63 bytes without control characters"
+    case .scanoutCount(let count): "\(count) scanouts: give --size 1 to 16 times"
+    case .scanoutSize(let size): "scanout size \(size): give a width and height from 32 to 8192"
+    }
+  }
+}

@@ -1,0 +1,135 @@
+import Buffers
+import GPUDevice
+import Glibc
+import HubProtocol
+import Logging
+import Platform
+import VhostUser
+import Virtqueue
+
+/// The process `muntin gpu`: one VM's graphics card, from its vhost-user socket to whoever shows its pictures.
+public final class GPUProcess {
+  private let options: GPUBackendOptions
+  private let log: RateLimitedLog
+  private let loop: EventLoop
+  private let device: GPUDevice
+  private let backend: VhostUserBackend
+  private let hub: Hub?
+  private let mirror: MirrorSink?
+
+  /// A card with the hub it shows its pictures through.
+  private struct Hub {
+    let client: ProducerClient
+    let sink: HubSink
+  }
+
+  /// Makes the card; nothing is opened yet.
+  public init(_ options: GPUBackendOptions, logger: Logger) throws {
+    try Self.check(options)
+    self.options = options
+    log = RateLimitedLog(logger)
+    loop = try EventLoop()
+    let sink: any DisplaySink
+    if let path = options.hubPath {
+      let hub = try Self.makeHub(options, path: path, loop: loop, log: log)
+      (self.hub, mirror, sink) = (hub, nil, hub.sink)
+    } else {
+      let mirror = MirrorSink(loop: loop, log: log)
+      (self.hub, self.mirror, sink) = (nil, mirror, mirror)
+    }
+    let configuration = GPUConfiguration(
+      scanouts: options.sizes, name: options.vmName, memoryLimit: options.memoryLimit)
+    device = GPUDevice(configuration: configuration, sink: sink)
+    backend = VhostUserBackend(device: device, loop: loop)
+    hub?.sink.device = device
+    connectParts()
+  }
+
+  private static func check(_ options: GPUBackendOptions) throws(GPUBackendError) {
+    guard (1...ScanoutID.maximumCount).contains(options.sizes.count) else {
+      throw .scanoutCount(options.sizes.count)
+    }
+    for size in options.sizes where !(32...8192).contains(size.width) || !(32...8192).contains(size.height) {
+      throw .scanoutSize(size)
+    }
+    guard PeerName(options.vmName) != nil else { throw .invalidName(options.vmName) }
+  }
+
+  private static func makeHub(
+    _ options: GPUBackendOptions, path: String, loop: EventLoop, log: RateLimitedLog
+  ) throws(GPUBackendError) -> Hub {
+    guard let name = PeerName(options.vmName) else { throw .invalidName(options.vmName) }
+    var socketPath = ""
+    if case .path(let path) = options.socket { socketPath = path }
+    let client = ProducerClient(
+      hubPath: path, vm: name, socketPath: socketPath, memoryLimit: UInt64(clamping: options.memoryLimit), loop: loop)
+    return Hub(client: client, sink: HubSink(client: client, modes: options.sizes, log: log))
+  }
+
+  private func connectParts() {
+    backend.delegate = self
+    device.configurationChanged = { [weak self] in self?.backend.configurationChanged() }
+    device.yield = { [weak self] queue in
+      self?.loop.afterEvents { self?.device.kicked(queue: queue) }
+    }
+    device.refused = { [log] error, header in
+      log.warning("command refused", ["command": "\(header?.type ?? 0)", "reason": "\(error)"])
+    }
+    device.queueBroken = { [log] queue, error in
+      log.warning("queue broken", ["queue": "\(queue)", "reason": "\(error)"])
+    }
+  }
+
+  /// Serves front-ends until SIGTERM or SIGINT, or until the only connection that was handed over ends.
+  public func run() throws {
+    DescriptorLimit.raise()
+    try loop.onSignals([SIGTERM, SIGINT]) { [loop] _ in loop.stop() }
+    switch options.socket {
+    case .path(let path):
+      try backend.listen(path: path)
+      log.info("listening", ["vm": "\(options.vmName)", "socket": "\(path)"])
+    case .descriptor(let number):
+      try backend.serve(FileDescriptor(adopting: number))
+      log.info("serving", ["vm": "\(options.vmName)", "descriptor": "\(number)"])
+    }
+    hub?.client.start()
+    ResidentMemory.releaseStartUpPages()
+    try loop.run()
+    backend.close()
+    if case .path(let path) = options.socket { unlink(path) }
+  }
+}
+
+extension GPUProcess: VhostUserBackendDelegate {
+  /// The VMM drives the card from now on.
+  public func frontendConnected(_ peer: UnixSocket.PeerCredentials?) {
+    log.info("front-end connected", ["vm": "\(options.vmName)", "process": "\(peer?.pid ?? 0)"])
+    hub?.sink.setVMConnected(true)
+  }
+
+  /// The VM has gone; its card waits for the next one.
+  public func frontendDisconnected(_ reason: VhostUserError) {
+    log.info("front-end gone", ["vm": "\(options.vmName)", "reason": "\(reason)"])
+    hub?.sink.setVMConnected(false)
+    mirror?.forgetDisplay()
+  }
+
+  /// The VMM shows the pictures itself, unless the hub does.
+  public func displaySocketReceived(_ socket: consuming FileDescriptor) -> Bool {
+    guard let mirror else { return true }
+    return mirror.connect(socket)
+  }
+
+  /// For the log.
+  public func requestRefused(_ request: UInt32, _ reason: VhostUserError) {
+    log.warning("vhost-user request refused", ["request": "\(request)", "reason": "\(reason)"])
+  }
+
+  /// For the log: QEMU 10 refuses every change of the configuration.
+  public func backendRequestRefused(_ code: UInt64) {
+    log.warning("front-end refused a request", ["code": "\(code)"])
+  }
+
+  /// A card that was given its only connection has nothing left to do.
+  public func noMoreFrontends() { loop.stop() }
+}

@@ -1,0 +1,202 @@
+import Buffers
+import HubProtocol
+import Platform
+
+/// A consumer's connection: one display, its layers and its leases (protocol.md section 4).
+final class ConsumerSession: Session {
+  /// Retired buffers that a consumer may hold before it counts as broken.
+  static let maximumRetired = 4096
+
+  let hello: Hello
+  let peer: Peer
+  private unowned let hub: Hub
+  private(set) var display: DisplayDescription?
+  private(set) var frame: BufferEntry?
+  private var views: [LayerID: LayerView] = [:]
+  private var changed: [LayerView] = []
+  private var removed: [LayerID] = []
+  private var leases: [BufferID: BufferEntry] = [:]
+  private var retiredUntold: [BufferID] = []
+  private var retiredTold: Set<BufferID> = []
+  private var isSettled = false
+
+  init(_ hello: Hello, peer: Peer, hub: Hub) {
+    self.hello = hello
+    self.peer = peer
+    self.hub = hub
+  }
+
+  var name: PeerName { hello.name }
+  var layerCount: Int { views.count }
+  var isInGrace: Bool { hub.isInGrace }
+
+  func received(
+    _ message: Message, serial: UInt64, descriptor: consuming FileDescriptor?
+  ) throws(Refusal) {
+    switch message {
+    case .layerLatched(let layer): latched(layer, serial)
+    case .bufferRelease(let id): try release(id)
+    case .displayAnnounce(let display):
+      self.display = display
+      hub.scheduleLayout()
+    case .frameRegister(let buffer): try register(buffer, descriptor)
+    case .layerRecall(let recall): hub.recall(recall)
+    default: throw Refusal(.notPermitted, reason: "not a consumer's message")
+    }
+  }
+
+  func ended() {
+    for view in views.values { detach(view) }
+    views.removeAll()
+    changed.removeAll()
+    for entry in leases.values { hub.registry.endLease(entry) }
+    leases.removeAll()
+    hub.scheduleLayout()
+  }
+
+  private func latched(_ layer: LayerID, _ serial: UInt64) {
+    guard let view = views[layer] else { return }
+    view.latched(through: serial)
+    if let producer = view.vm.producer { hub.schedule(producer.peer) }
+  }
+
+  private func register(_ buffer: BufferDescription, _ descriptor: consuming FileDescriptor?) throws(Refusal) {
+    guard let descriptor else { throw Refusal(.malformed, reason: "no descriptor") }
+    guard buffer.layout.offset >= 4096 else { throw Refusal(.badBuffer, reason: "no room for the frame header") }
+    frame = try BufferRegistry.check(buffer, owner: name, descriptor)
+  }
+
+  // MARK: Leases
+
+  private func release(_ id: BufferID) throws(Refusal) {
+    guard retiredTold.remove(id) != nil, let entry = leases.removeValue(forKey: id) else {
+      throw Refusal(.unknownObject, reason: "buffer \(id) is not retired")
+    }
+    hub.registry.endLease(entry)
+  }
+
+  /// A buffer was taken back by its owner.
+  func noteRetired(_ entry: BufferEntry) {
+    guard leases[entry.id] != nil else { return }
+    retiredUntold.append(entry.id)
+    hub.schedule(peer)
+  }
+
+  /// Sends what a layer shows, and the memory with it when this consumer does not have it yet.
+  func sendContent(_ content: Scanout.Content, of layer: LayerID) -> Bool {
+    let isNew = leases[content.buffer.id] == nil
+    let picture = LayerPicture.shown(content.buffer.description, source: content.source)
+    let descriptor = isNew ? content.buffer.descriptor : nil
+    guard peer.send(.layerContent(layer, picture), descriptor: descriptor) else { return false }
+    if isNew {
+      leases[content.buffer.id] = content.buffer
+      hub.registry.lease(content.buffer)
+    }
+    return true
+  }
+
+  func send(_ message: Message, serial: UInt64 = 0) -> Bool {
+    peer.send(message, serial: serial)
+  }
+
+  // MARK: Layers
+
+  /// Makes the layers what the layout says, in its order.
+  func arrange(_ wanted: [(LayerDescription, VirtualMachine)]) {
+    var kept: [LayerID: LayerView] = [:]
+    for (description, vm) in wanted {
+      let id = description.id
+      if let view = views[id], view.vm === vm {
+        view.place(description)
+        kept[id] = view
+        views[id] = nil
+      } else if kept[id] == nil {
+        kept[id] = attach(description, vm)
+      }
+    }
+    for (id, view) in views {
+      detach(view)
+      if view.isKnown && kept[id] == nil { removed.append(id) }
+    }
+    views = kept
+    changed.removeAll { views[$0.description.id] !== $0 }
+    hub.schedule(peer)
+  }
+
+  private func attach(_ description: LayerDescription, _ vm: VirtualMachine) -> LayerView {
+    let scanout = vm.scanout(description.scanout)
+    let isKnown = removed.contains(description.id) || views[description.id]?.isKnown == true
+    let view = LayerView(description, of: vm, scanout, for: self, isKnown: isKnown)
+    scanout.add(view)
+    removed.removeAll { $0 == description.id }
+    list(view)
+    return view
+  }
+
+  private func detach(_ view: LayerView) {
+    view.scanout.remove(view)
+    if let producer = view.vm.producer { hub.schedule(producer.peer) }
+  }
+
+  /// Puts a layer on the list of those about which there is something to tell.
+  func list(_ view: LayerView) {
+    if !view.isListed {
+      view.isListed = true
+      changed.append(view)
+    }
+    hub.schedule(peer)
+  }
+
+  /// The hub knows now who is gone.
+  func graceEnded() {
+    for view in views.values where view.vm.isAbsent { view.note(.content) }
+    hub.schedule(peer)
+  }
+
+  // MARK: Telling
+
+  func pump() throws(Refusal) {
+    guard retiredTold.count <= Self.maximumRetired else {
+      throw Refusal(.limit, reason: "more than \(Self.maximumRetired) retired buffers are not released")
+    }
+    guard tellRemoved(), tellChanged(), tellRetired() else { return }
+    guard !isSettled, display != nil, !hub.isInGrace else { return }
+    isSettled = send(.layersSettled)
+  }
+
+  private func tellRemoved() -> Bool {
+    while let layer = removed.last {
+      guard send(.layerRemove(layer)) else { return false }
+      removed.removeLast()
+    }
+    return true
+  }
+
+  private func tellChanged() -> Bool {
+    for index in changed.indices {
+      guard changed[index].tell() else {
+        changed.removeFirst(index)
+        return false
+      }
+      changed[index].isListed = false
+    }
+    changed.removeAll(keepingCapacity: true)
+    return true
+  }
+
+  private func tellRetired() -> Bool {
+    while let id = retiredUntold.last {
+      guard send(.bufferRetired(id)) else { return false }
+      retiredTold.insert(id)
+      retiredUntold.removeLast()
+    }
+    return true
+  }
+
+  var record: DisplayRecord {
+    DisplayRecord(
+      name: name, output: display?.output ?? "", size: display?.size ?? Size(width: 0, height: 0),
+      refreshMillihertz: display?.refreshMillihertz ?? 0, processID: peer.credentials.pid,
+      layers: UInt32(views.count), hasFrame: frame != nil)
+  }
+}

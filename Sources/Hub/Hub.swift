@@ -1,0 +1,373 @@
+import Buffers
+import Glibc
+import HubProtocol
+import Platform
+
+/// The broker: knows who has which buffers and who shows them where; touches no pixel.
+///
+/// Events only note what changed. At the end of a turn of the loop the layout is made, if it changed, and each peer
+/// about which something was noted is told, in one packet as a rule.
+public final class Hub {
+  /// How a hub behaves.
+  public struct Configuration {
+    /// Where scanouts stand; nil places them in a row.
+    public var layout: Layout?
+    /// After the start: how long VMs that have not come back are not called gone.
+    public var grace = Duration.seconds(2)
+    /// How long a VM that has left keeps its cell in the automatic layout.
+    public var goneRetention = Duration.seconds(60)
+    /// How long a connection may be silent before HELLO.
+    public var helloLimit = Duration.seconds(5)
+    /// Connections at a time.
+    public var maximumConnections = 256
+    /// VMs at a time, those that have left included.
+    public var maximumVMs = 64
+    /// Layers of a display.
+    public var maximumLayers = 256
+    /// Who may connect; unless set, the hub's own user and root.
+    public var admits: (UnixSocket.PeerCredentials) -> Bool = { $0.uid == geteuid() || $0.uid == 0 }
+
+    /// The usual behaviour.
+    public init(layout: Layout? = nil) {
+      self.layout = layout
+    }
+  }
+
+  let loop: EventLoop
+  private(set) var configuration: Configuration
+  let registry = BufferRegistry()
+  let processID = getpid()
+  /// Random for each hub.
+  public let instance = UInt64.random(in: 1...UInt64.max)
+  /// Whether VMs that have not come yet may still come back from before this hub.
+  private(set) var isInGrace = true
+
+  private let report: (HubEvent) -> Void
+  private var listeners: [(descriptor: SharedDescriptor, token: EventLoop.Token)] = []
+  private var peers: [ObjectIdentifier: Peer] = [:]
+  private(set) var machines: [PeerName: VirtualMachine] = [:]
+  private(set) var displays: [PeerName: ConsumerSession] = [:]
+
+  private var scheduled: [Peer] = []
+  private var isTurnScheduled = false
+  private var needsLayout = false
+  private var graceTimer: EventLoop.TimerToken?
+  private var retentionTimer: EventLoop.TimerToken?
+  private lazy var turn: () -> Void = { [weak self] in self?.endTurn() }
+
+  /// A hub that nobody can reach yet.
+  public init(
+    loop: EventLoop, configuration: Configuration = Configuration(), report: @escaping (HubEvent) -> Void = { _ in }
+  ) {
+    self.loop = loop
+    self.configuration = configuration
+    self.report = report
+    expectLayout()
+    graceTimer = loop.schedule(after: configuration.grace) { [weak self] in self?.endGrace() }
+  }
+
+  deinit {
+    stopListening()
+    for peer in peers.values { peer.connection.close() }
+  }
+
+  // MARK: Connections
+
+  /// Listens at a path.
+  public func listen(path: String) throws(SystemError) {
+    try serve(listening: try UnixSocket.listen(path: path, kind: .sequencedPacket))
+  }
+
+  /// Accepts peers from a listening, non-blocking socket.
+  public func serve(listening descriptor: consuming FileDescriptor) throws(SystemError) {
+    let shared = SharedDescriptor(descriptor)
+    let token = try loop.watch(shared.raw, for: .readable) { [weak self] _ in self?.accept(shared) }
+    listeners.append((shared, token))
+  }
+
+  /// Ends every connection without a word, as the end of the process does.
+  public func close() {
+    stopListening()
+    for peer in Array(peers.values) { peer.end("the hub ends") }
+    scheduled.removeAll()
+  }
+
+  private func stopListening() {
+    for listener in listeners { loop.unwatch(listener.token) }
+    listeners.removeAll()
+    for timer in [graceTimer, retentionTimer].compactMap({ $0 }) { loop.cancel(timer) }
+  }
+
+  private func accept(_ listener: SharedDescriptor) {
+    do {
+      while let connection = try UnixSocket.accept(listener.raw) { serve(connection) }
+    } catch {
+      report(.turnedAway(nil, reason: error.description))
+      pauseListening()
+    }
+  }
+
+  /// Without a descriptor left, accepting again at once would only spin.
+  private func pauseListening() {
+    for listener in listeners { loop.change(listener.token, to: []) }
+    loop.schedule(after: .milliseconds(200)) { [weak self] in
+      guard let self else { return }
+      for listener in listeners { loop.change(listener.token, to: .readable) }
+    }
+  }
+
+  /// Serves one connected peer.
+  public func serve(_ descriptor: consuming FileDescriptor) {
+    let credentials: UnixSocket.PeerCredentials
+    let connection: HubConnection
+    do {
+      credentials = try UnixSocket.peerCredentials(descriptor.raw)
+      connection = try HubConnection(descriptor, loop: loop)
+    } catch {
+      return report(.turnedAway(nil, reason: error.description))
+    }
+    if let refusal = refusal(of: credentials) {
+      connection.send(.error(refusal))
+      connection.close()
+      return report(.turnedAway(credentials, reason: refusal.reason))
+    }
+    let peer = Peer(connection, credentials: credentials, hub: self)
+    peers[ObjectIdentifier(peer)] = peer
+  }
+
+  private func refusal(of credentials: UnixSocket.PeerCredentials) -> Refusal? {
+    if !configuration.admits(credentials) {
+      return Refusal(.notPermitted, reason: "user \(credentials.uid) is not admitted")
+    }
+    if peers.count >= configuration.maximumConnections { return Refusal(.limit, reason: "too many connections") }
+    return nil
+  }
+
+  func remove(_ peer: Peer, reason: String) {
+    guard peers.removeValue(forKey: ObjectIdentifier(peer)) != nil else { return }
+    if let consumer = peer.session as? ConsumerSession, displays[consumer.name] === consumer {
+      displays[consumer.name] = nil
+    }
+    report(.left(peer.session?.hello, peer.credentials, reason: reason))
+  }
+
+  // MARK: Sessions
+
+  /// Lets a peer in under its name.
+  func session(for hello: Hello, of peer: Peer) throws(Refusal) -> any Session {
+    let session: any Session
+    switch hello.role {
+    case .producer: session = try producer(hello, peer)
+    case .consumer: session = try consumer(hello, peer)
+    case .control: session = ControlSession(hello, peer: peer, hub: self)
+    }
+    report(.joined(hello, peer.credentials))
+    return session
+  }
+
+  private func producer(_ hello: Hello, _ peer: Peer) throws(Refusal) -> ProducerSession {
+    if let former = machines[hello.name]?.producer?.peer { try replace(former, hello) }
+    let vm = try machine(hello.name)
+    let session = ProducerSession(hello, vm: vm, peer: peer, hub: self)
+    vm.producer = session
+    scheduleLayout()
+    return session
+  }
+
+  private func consumer(_ hello: Hello, _ peer: Peer) throws(Refusal) -> ConsumerSession {
+    if let former = displays[hello.name]?.peer { try replace(former, hello) }
+    let session = ConsumerSession(hello, peer: peer, hub: self)
+    displays[hello.name] = session
+    return session
+  }
+
+  private func replace(_ former: Peer, _ hello: Hello) throws(Refusal) {
+    guard former.isHungUp else {
+      throw Refusal(
+        .nameInUse, reason: "\(hello.role) \(hello.name) is connected (process \(former.credentials.pid))")
+    }
+    former.end("closed by the peer")
+  }
+
+  var clients: [ClientRecord] {
+    peers.values.compactMap { peer in
+      guard let hello = peer.session?.hello else { return nil }
+      return ClientRecord(
+        name: hello.name, role: hello.role, processID: peer.credentials.pid, userID: peer.credentials.uid,
+        messagesReceived: peer.connection.messagesReceived, messagesSent: peer.connection.messagesSent)
+    }
+  }
+
+  // MARK: VMs
+
+  private func machine(_ name: PeerName) throws(Refusal) -> VirtualMachine {
+    if let vm = machines[name] { return vm }
+    if machines.count >= configuration.maximumVMs { forgetOldest() }
+    guard machines.count < configuration.maximumVMs else {
+      throw Refusal(.limit, reason: "more than \(configuration.maximumVMs) VMs")
+    }
+    let vm = VirtualMachine(name: name)
+    machines[name] = vm
+    return vm
+  }
+
+  /// A display shows a layer of this VM from before this hub: the VM is expected back.
+  func recall(_ layer: LayerRecall) {
+    guard isInGrace, configuration.layout == nil, let vm = try? machine(layer.vm), vm.isAbsent else { return }
+    vm.scanout(layer.scanout).isAnnounced = true
+    scheduleLayout()
+  }
+
+  /// A producer has left: its VM is remembered for a while.
+  func vmLeft() {
+    scheduleLayout()
+    armRetention()
+  }
+
+  private func armRetention() {
+    guard retentionTimer == nil else { return }
+    retentionTimer = loop.schedule(after: configuration.goneRetention) { [weak self] in self?.forgetGone() }
+  }
+
+  private func forgetGone() {
+    retentionTimer = nil
+    let limit = MonotonicTime.now
+    var isAnyLeft = false
+    for (vm, since) in forgettable {
+      if since + configuration.goneRetention <= limit { forget(vm) } else { isAnyLeft = true }
+    }
+    if isAnyLeft { armRetention() }
+  }
+
+  private func forgetOldest() {
+    if let oldest = forgettable.min(by: { $0.since < $1.since }) { forget(oldest.vm) }
+  }
+
+  private var forgettable: [(vm: VirtualMachine, since: MonotonicTime)] {
+    machines.values.compactMap { vm in
+      guard case .gone(let since) = vm.presence, !isPlaced(vm.name) else { return nil }
+      return (vm, since)
+    }
+  }
+
+  private func isPlaced(_ name: PeerName) -> Bool {
+    configuration.layout?.placements.contains { $0.vm == name } ?? false
+  }
+
+  private func forget(_ vm: VirtualMachine) {
+    machines[vm.name] = nil
+    report(.forgotten(vm.name))
+    scheduleLayout()
+  }
+
+  private func endGrace() {
+    isInGrace = false
+    for vm in machines.values where vm.presence == .expected && !isPlaced(vm.name) { vm.producerLeft() }
+    for display in displays.values { display.graceEnded() }
+    armRetention()
+  }
+
+  // MARK: Buffers
+
+  /// A buffer's owner has taken it back: who holds it is told.
+  func retire(_ entry: BufferEntry) {
+    registry.retire(entry)
+    for display in displays.values { display.noteRetired(entry) }
+  }
+
+  // MARK: Turns
+
+  /// Something about the peer is to be told at the end of this turn.
+  func schedule(_ peer: Peer) {
+    guard !peer.isScheduled else { return }
+    peer.isScheduled = true
+    scheduled.append(peer)
+    scheduleTurn()
+  }
+
+  /// The layout is to be made anew at the end of this turn.
+  func scheduleLayout() {
+    needsLayout = true
+    scheduleTurn()
+  }
+
+  private func scheduleTurn() {
+    guard !isTurnScheduled else { return }
+    isTurnScheduled = true
+    loop.afterEvents(turn)
+  }
+
+  private func endTurn() {
+    isTurnScheduled = false
+    if needsLayout {
+      needsLayout = false
+      arrangeLayers()
+    }
+    var index = 0
+    while index < scheduled.count {
+      let peer = scheduled[index]
+      peer.isScheduled = false
+      peer.pump()
+      index += 1
+    }
+    scheduled.removeAll(keepingCapacity: true)
+  }
+
+  // MARK: Layout
+
+  /// Replaces the layout while everything runs; nil goes over to the automatic one.
+  public func setLayout(_ layout: Layout?) {
+    configuration.layout = layout
+    expectLayout()
+    scheduleLayout()
+  }
+
+  private func expectLayout() {
+    for placement in configuration.layout?.placements ?? [] {
+      guard placement.scanout.isValid else { continue }
+      _ = (try? machine(placement.vm))?.scanout(placement.scanout)
+    }
+  }
+
+  private func arrangeLayers() {
+    askForModes()
+    for display in displays.values {
+      guard let size = display.display?.size else { continue }
+      display.arrange(layers(on: Layout.Display(name: display.name, size: size)))
+    }
+  }
+
+  private func layers(on display: Layout.Display) -> [(LayerDescription, VirtualMachine)] {
+    let placements = configuration.layout?.placements.filter { $0.display == display.name }
+    var seen: [PeerName: [ScanoutIndex: Int]] = [:]
+    return (placements ?? Layout.row(of: cells, on: display)).prefix(configuration.maximumLayers).compactMap { place in
+      guard place.scanout.isValid, let vm = machines[place.vm] else { return nil }
+      let ordinal = seen[place.vm, default: [:]][place.scanout, default: 0]
+      seen[place.vm, default: [:]][place.scanout] = ordinal + 1
+      let id = LayerID(vm: place.vm, scanout: place.scanout, display: display.name, ordinal: ordinal)
+      let layer = LayerDescription(
+        id: id, vm: place.vm, scanout: place.scanout, area: place.area, z: place.z, scaleMode: place.scaleMode,
+        opacity: place.opacity)
+      return (layer, vm)
+    }
+  }
+
+  /// What the automatic layout shows: every scanout of every VM, by name.
+  private var cells: [(vm: PeerName, scanout: ScanoutIndex)] {
+    machines.keys.sorted().flatMap { name -> [(vm: PeerName, scanout: ScanoutIndex)] in
+      let announced = machines[name]?.announced ?? []
+      return (announced.isEmpty ? [ScanoutIndex(0)] : announced).map { (name, $0) }
+    }
+  }
+
+  private func askForModes() {
+    for vm in machines.values {
+      for scanout in vm.scanouts { scanout.wantedMode = nil }
+      if let producer = vm.producer { schedule(producer.peer) }
+    }
+    for place in configuration.layout?.placements.reversed() ?? [] {
+      guard let mode = place.mode, let scanout = machines[place.vm]?.existing(place.scanout) else { continue }
+      scanout.wantedMode = mode
+    }
+  }
+}

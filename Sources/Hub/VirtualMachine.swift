@@ -1,0 +1,141 @@
+import Buffers
+import HubProtocol
+import Platform
+
+/// What the hub knows of a VM, whether its producer is there or not.
+final class VirtualMachine {
+  enum Presence: Equatable {
+    /// The layout or a display knows it; its producer has not come since the hub started.
+    case expected
+    /// Its producer is connected.
+    case present
+    /// Its producer has left.
+    case gone(since: MonotonicTime)
+  }
+
+  let name: PeerName
+  var presence = Presence.expected
+  var producer: ProducerSession?
+  var socketPath = ""
+  var memoryLimit: UInt64 = 0
+  /// Whether a VMM is connected to the producer.
+  var isConnected = false
+  /// The scanouts that somebody named, whether the producer announced them or not; in order.
+  private(set) var scanouts: [Scanout] = []
+
+  init(name: PeerName) {
+    self.name = name
+  }
+
+  /// Those that have a cell in the automatic layout.
+  var announced: [ScanoutIndex] { scanouts.filter(\.isAnnounced).map(\.index) }
+
+  func existing(_ index: ScanoutIndex) -> Scanout? {
+    for scanout in scanouts where scanout.index == index { return scanout }
+    return nil
+  }
+
+  func scanout(_ index: ScanoutIndex) -> Scanout {
+    if let scanout = existing(index) { return scanout }
+    let scanout = Scanout(index: index)
+    scanouts.insert(scanout, at: scanouts.firstIndex { $0.index > index } ?? scanouts.count)
+    return scanout
+  }
+
+  var state: VMRecord.State {
+    switch presence {
+    case .expected: .expected
+    case .gone: .gone
+    case .present: isConnected ? .connected : .offline
+    }
+  }
+
+  /// The producer has left: nothing is shown, no flush is waited for.
+  func producerLeft() {
+    producer = nil
+    isConnected = false
+    presence = .gone(since: .now)
+    for scanout in scanouts { scanout.reset() }
+  }
+}
+
+/// One screen of a VM.
+final class Scanout {
+  struct Content {
+    let buffer: BufferEntry
+    let source: Rectangle
+  }
+
+  let index: ScanoutIndex
+  /// Whether the producer, or a display that was there before the hub, has named it.
+  var isAnnounced = false
+  var mode = Size(width: 0, height: 0)
+  var content: Content?
+  var cursor = CursorState.hidden
+  /// The places where it is shown.
+  private(set) var views: [LayerView] = []
+
+  private(set) var flushes: UInt64 = 0
+  private(set) var lastFlushed: UInt64 = 0
+  private var reported: UInt64 = 0
+
+  /// What the layout wants; told to the producer once.
+  var wantedMode: Size?
+  private var toldMode: Size?
+
+  init(index: ScanoutIndex) {
+    self.index = index
+  }
+
+  func reset() {
+    content = nil
+    cursor = .hidden
+    lastFlushed = 0
+    reported = 0
+    toldMode = nil
+    for view in views { view.forgetSerials() }
+  }
+
+  func add(_ view: LayerView) { views.append(view) }
+  func remove(_ view: LayerView) { views.removeAll { $0 === view } }
+
+  // MARK: Flushes
+
+  /// Counts a flush; false when its serial is not above those before.
+  func note(flush serial: UInt64) -> Bool {
+    guard serial > lastFlushed else { return false }
+    lastFlushed = serial
+    flushes += 1
+    return true
+  }
+
+  /// The newest serial that everybody who shows the scanout has latched, if the producer does not know it yet.
+  var unreported: UInt64? {
+    var done = lastFlushed
+    for view in views { done = min(done, view.latchedSerial) }
+    return done > reported ? done : nil
+  }
+
+  func noteReported(_ serial: UInt64) { reported = serial }
+
+  // MARK: Mode
+
+  /// The mode to ask the producer for, if it was not asked yet.
+  var unaskedMode: Size? {
+    guard isAnnounced, let wantedMode, wantedMode != mode else { return nil }
+    return wantedMode == toldMode ? nil : wantedMode
+  }
+
+  func noteAsked(_ mode: Size) { toldMode = mode }
+
+  func noteMode(_ mode: Size) {
+    self.mode = mode
+    if mode == wantedMode { toldMode = nil }
+  }
+
+  var record: VMRecord.Scanout {
+    VMRecord.Scanout(
+      scanout: index, isOn: content != nil, mode: mode, shown: content?.source.size ?? Size(width: 0, height: 0),
+      flushes: flushes)
+  }
+}

@@ -74,7 +74,7 @@ let package = Package(
     tests(of: "Virtqueue", ["Platform", "CAllocations"]),
     tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform"]),
     tests(of: "Buffers"),
-    tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform"]),
+    tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform", "CAllocations"]),
     tests(of: "HubProtocol", ["Buffers", "Platform"]),
     .executableTarget(
       name: "HubUnderTest", dependencies: ["Hub", logging], path: "Tests/HubUnderTest", swiftSettings: settings),

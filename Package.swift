@@ -68,7 +68,7 @@ let package = Package(
       ], swiftSettings: settings),
 
     // Tests, fuzz bodies.
-    module("FuzzBodies", ["Virtqueue", "VhostUser", "GPUDevice", "HubProtocol", "Buffers", "Platform"]),
+    module("FuzzBodies", ["Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "Platform"),
     .target(name: "CAllocations", path: "Tests/CAllocations"),
     tests(of: "Virtqueue", ["Platform", "CAllocations"]),

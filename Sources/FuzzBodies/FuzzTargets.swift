@@ -4,6 +4,8 @@ public typealias FuzzBody = @Sendable (UnsafeRawBufferPointer) -> Void
 /// All fuzz targets by name. `Scripts/fuzz` runs each of them; the tests replay Tests/Corpus/NAME through it.
 public let fuzzTargets: [String: FuzzBody] = [
   "gpuDevice": fuzzGPUDevice,
+  "hubPacket": fuzzHubPacket,
+  "hubSession": fuzzHubSession,
   "packedQueue": fuzzPackedQueue,
   "splitQueue": fuzzSplitQueue,
 ]

@@ -85,7 +85,6 @@ public final class Compositor {
           "refresh_mhz": "\(options.refreshMillihertz)",
         ])
       try compositor.start()
-      ResidentMemory.releaseStartUpPages()
       try loop.run()
       compositor.stop()
     } catch let error as SystemError {

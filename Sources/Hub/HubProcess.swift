@@ -34,6 +34,7 @@ public struct HubProcess {
     chmod(socketPath, S_IRUSR | S_IWUSR)
     logger.info(
       "listening", metadata: ["socket": "\(socketPath)", "layout": layout == nil ? "automatic" : "configured"])
+    ProgramPages.release(on: loop)
     try loop.run()
     hub.close()
   }

@@ -54,7 +54,8 @@ let package = Package(
     module(
       "MuntinCommands",
       [
-        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", logging,
+        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "CLinux", "CPixman",
+        "CVNC", "CPNG", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "muntin", dependencies: ["MuntinCommands"], swiftSettings: settings),
@@ -74,7 +75,7 @@ let package = Package(
     tests(of: "Compositor", ["HubProtocol", "Buffers", "Platform", "CPNG", "CVNC", logging]),
     tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
-    tests(of: "MuntinCommands", ["Platform"]),
+    tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "FuzzBodies"),
   ]
 )

@@ -218,7 +218,7 @@ private func isAlive(_ pid: Int32) -> Bool {
     defer { close(leaked) }
     signal(SIGUSR1, SIG_IGN)
     let text = """
-      env | sort; pwd; readlink /proc/self/fd/0; ls /proc/$$/fd | tr '\\n' ' '; echo
+      env | sort; pwd; readlink /proc/self/fd/0; ls /proc/$$/fd
       grep -E 'SigBlk|SigIgn' /proc/self/status | tr -d '\\t'
       """
     let bench = try SupervisorBench(
@@ -228,15 +228,15 @@ private func isAlive(_ pid: Int32) -> Bool {
     #expect(try bench.wait { bench.supervisor.running.isEmpty })
     let printed = bench.printed.map { String($0.dropFirst(3)) }.filter { !$0.hasPrefix("_=") }
     #expect(
-      printed.prefix(6) == [
-        "ONLY=this", "PATH=/usr/bin:/bin", "PWD=\(folder.path)", folder.path, "/dev/null", "0 1 2 ",
+      printed.prefix(8) == [
+        "ONLY=this", "PATH=/usr/bin:/bin", "PWD=\(folder.path)", folder.path, "/dev/null", "0", "1", "2",
       ])
     // Above signal 31 are those that the C library keeps for itself.
-    for (name, line) in zip(["SigBlk", "SigIgn"], printed.dropFirst(6)) {
+    for (name, line) in zip(["SigBlk", "SigIgn"], printed.dropFirst(8)) {
       let mask = try #require(UInt64(line.dropFirst(name.count + 1), radix: 16), "\(line)")
       #expect(line.hasPrefix(name) && mask & 0x7FFF_FFFF == 0, "\(line)")
     }
-    #expect(printed.count == 8)
+    #expect(printed.count == 10)
   }
 
   @Test func outputComesLineByLineWithoutControlCharacters() throws {
@@ -358,6 +358,7 @@ private func isAlive(_ pid: Int32) -> Bool {
       try plan().parts.first?.command.environment
         == ["PATH=/bin", "HOME=/root", "MUNTIN_LOG=debug", "MUNTIN_VM=wrong", "LC_ALL=C"])
     #expect(try plan().parts.first?.command.folder == "/")
+    #expect(try plan().parts.first?.command.name == "muntin")
   }
 
   @Test func aMachinesCommandSeesTheUsersEnvironmentAndItsSockets() throws {

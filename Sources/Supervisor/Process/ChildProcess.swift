@@ -6,6 +6,8 @@ import Platform
 public struct ChildCommand: Equatable, Sendable {
   /// A path, or a name that is looked for in `PATH`.
   public var program: String
+  /// What it is told that it is called, and what `ps` shows.
+  public var name: String
   /// The arguments after the program's own name.
   public var arguments: [String]
   /// The whole environment, as "NAME=value".
@@ -13,9 +15,10 @@ public struct ChildCommand: Equatable, Sendable {
   /// The working folder.
   public var folder: String
 
-  /// A program with its arguments.
-  public init(program: String, arguments: [String], environment: [String], folder: String) {
+  /// A program with its arguments, called by its path unless another name is given.
+  public init(program: String, name: String? = nil, arguments: [String], environment: [String], folder: String) {
     self.program = program
+    self.name = name ?? program
     self.arguments = arguments
     self.environment = environment
     self.folder = folder
@@ -90,7 +93,7 @@ final class ChildProcess {
   }
 
   private static func spawn(_ command: ChildCommand, _ output: Int32) -> Int32 {
-    let arguments = CStringArray([command.program] + command.arguments)
+    let arguments = CStringArray([command.name] + command.arguments)
     let environment = CStringArray(command.environment)
     return command.program.withCString { program in
       command.folder.withCString { folder in

@@ -111,7 +111,8 @@ private struct PartMaker {
 
   private func muntin(_ arguments: [String]) -> ChildCommand {
     ChildCommand(
-      program: executable, arguments: arguments, environment: environment.filter(Self.isForParts), folder: "/")
+      program: executable, name: "muntin", arguments: arguments, environment: environment.filter(Self.isForParts),
+      folder: "/")
   }
 
   /// What our own processes look at: no more of the user's environment than that.

@@ -4,19 +4,24 @@ import Platform
 /// Sees to it that one `muntin up` at a time has a hub socket: a locked file beside the socket.
 final class UpLock {
   private let path: String
-  private let file: SharedDescriptor
+  private var file: SharedDescriptor?
 
   /// Takes the lock, or says who has it.
   init(hubSocket: String) throws(SupervisorError) {
     path = hubSocket + ".up"
-    file = try Self.lock(path, hubSocket)
+    let file = try Self.lock(path, hubSocket)
     ftruncate(file.raw, 0)
     let text = Array("\(getpid())\n".utf8)
     _ = pwrite(file.raw, text, text.count, 0)
+    self.file = file
   }
 
-  deinit {
-    unlink(path)
+  deinit { release() }
+
+  /// Lets the next one in.
+  func release() {
+    if file != nil { unlink(path) }
+    file = nil
   }
 
   /// Opens and locks the file that is at `path` in the end: an owner that leaves removes its own.

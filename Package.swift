@@ -22,6 +22,7 @@ let package = Package(
   name: "muntin",
   products: [
     .executable(name: "muntin", targets: ["muntin"]),
+    .executable(name: "muntin-bench", targets: ["MuntinBench"]),
     .library(name: "FuzzBodies", targets: ["FuzzBodies"]),
   ],
   dependencies: [
@@ -48,7 +49,7 @@ let package = Package(
     module(
       "GPUBackend",
       ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
-    module("Supervisor", ["HubProtocol", "Buffers", "Platform", logging]),
+    module("Supervisor", ["Buffers", "Platform", "CLinux", logging]),
 
     // Executables.
     module(
@@ -59,9 +60,15 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "muntin", dependencies: ["MuntinCommands"], swiftSettings: settings),
+    .executableTarget(
+      name: "MuntinBench",
+      dependencies: [
+        "Compositor", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", "CPixman",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: settings),
 
     // Tests, fuzz bodies.
-    module("FuzzBodies", ["Virtqueue", "VhostUser", "GPUDevice", "HubProtocol", "Buffers", "Platform"]),
+    module("FuzzBodies", ["Virtqueue", "VhostUser", "GPUDevice", "HubProtocol", "Supervisor", "Buffers", "Platform"]),
     tests(of: "Platform"),
     .target(name: "CAllocations", path: "Tests/CAllocations"),
     tests(of: "Virtqueue", ["Platform", "CAllocations"]),
@@ -76,6 +83,7 @@ let package = Package(
     tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),
+    tests(of: "MuntinBench"),
     tests(of: "FuzzBodies"),
   ]
 )

@@ -85,6 +85,7 @@ public final class Compositor {
           "refresh_mhz": "\(options.refreshMillihertz)",
         ])
       try compositor.start()
+      ResidentMemory.releaseStartUpPages()
       try loop.run()
       compositor.stop()
     } catch let error as SystemError {

@@ -21,6 +21,9 @@ enum {
   MUNTIN_SEAL_WRITE = 0x0008,
 };
 
+/// Lets go of the resident pages of code and constants of every loaded object; they come back from the file when used.
+void muntin_release_code_pages(void);
+
 // ---- event loop ----
 
 enum {

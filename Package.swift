@@ -49,7 +49,7 @@ let package = Package(
     module(
       "GPUBackend",
       ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
-    module("Supervisor", ["HubProtocol", "Buffers", "Platform", logging]),
+    module("Supervisor", ["Buffers", "Platform", "CLinux", logging]),
 
     // Executables.
     module(
@@ -68,7 +68,9 @@ let package = Package(
       ], swiftSettings: settings),
 
     // Tests, fuzz bodies.
-    module("FuzzBodies", ["Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Buffers", "Platform"]),
+    module(
+      "FuzzBodies",
+      ["Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Supervisor", "Buffers", "Platform"]),
     tests(of: "Platform"),
     .target(name: "CAllocations", path: "Tests/CAllocations"),
     tests(of: "Virtqueue", ["Platform", "CAllocations"]),

@@ -22,12 +22,12 @@ let package = Package(
   name: "muntin",
   products: [
     .executable(name: "muntin", targets: ["muntin"]),
+    .executable(name: "muntin-bench", targets: ["MuntinBench"]),
     .library(name: "FuzzBodies", targets: ["FuzzBodies"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-    .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
   ],
   targets: [
     // C: system calls that Swift cannot import, and the libraries.
@@ -49,18 +49,23 @@ let package = Package(
     module(
       "GPUBackend",
       ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
-    module(
-      "Supervisor",
-      ["HubProtocol", "Buffers", "Platform", logging, .product(name: "TOMLKit", package: "TOMLKit")]),
+    module("Supervisor", ["HubProtocol", "Buffers", "Platform", logging]),
 
     // Executables.
     module(
       "MuntinCommands",
       [
-        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", logging,
+        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "CLinux", "CPixman",
+        "CVNC", "CPNG", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "muntin", dependencies: ["MuntinCommands"], swiftSettings: settings),
+    .executableTarget(
+      name: "MuntinBench",
+      dependencies: [
+        "Compositor", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", "CPixman",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: settings),
 
     // Tests, fuzz bodies.
     module("FuzzBodies", ["Virtqueue", "VhostUser", "GPUDevice", "HubProtocol", "Buffers", "Platform"]),
@@ -76,9 +81,9 @@ let package = Package(
     tests(of: "Hub", ["HubUnderTest", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "Compositor", ["Hub", "HubProtocol", "Buffers", "Platform", "CPNG", "CVNC", logging]),
     tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
-    tests(of: "Supervisor", ["Buffers", "Platform"]),
-    tests(of: "MuntinCommands", ["Platform"]),
+    tests(of: "Supervisor", ["Buffers", "Platform", logging]),
+    tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),
+    tests(of: "MuntinBench"),
     tests(of: "FuzzBodies"),
-  ],
-  cxxLanguageStandard: .cxx17
+  ]
 )

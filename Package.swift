@@ -81,7 +81,7 @@ let package = Package(
     .executableTarget(
       name: "HubUnderTest", dependencies: ["Hub", logging], path: "Tests/HubUnderTest", swiftSettings: settings),
     tests(of: "Hub", ["HubUnderTest", "HubProtocol", "Buffers", "Platform"]),
-    tests(of: "Compositor", ["HubProtocol", "Buffers", "Platform", "CPNG", "CVNC", logging]),
+    tests(of: "Compositor", ["Hub", "HubProtocol", "Buffers", "Platform", "CPNG", "CVNC", logging]),
     tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),

@@ -22,18 +22,18 @@ let package = Package(
   name: "muntin",
   products: [
     .executable(name: "muntin", targets: ["muntin"]),
+    .executable(name: "muntin-bench", targets: ["MuntinBench"]),
     .library(name: "FuzzBodies", targets: ["FuzzBodies"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-    .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
   ],
   targets: [
     // C: system calls that Swift cannot import, and the libraries.
     .target(name: "CLinux"),
     .systemLibrary(name: "CPixman", pkgConfig: "pixman-1", providers: [.apt(["libpixman-1-dev"])]),
-    .systemLibrary(name: "CVNC", pkgConfig: "libvncserver", providers: [.apt(["libvncserver-dev"])]),
+    .target(name: "CVNC", linkerSettings: [.linkedLibrary("vncserver")]),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
 
     // Leaves first; arrows go down only.
@@ -49,18 +49,23 @@ let package = Package(
     module(
       "GPUBackend",
       ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
-    module(
-      "Supervisor",
-      ["HubProtocol", "Buffers", "Platform", logging, .product(name: "TOMLKit", package: "TOMLKit")]),
+    module("Supervisor", ["HubProtocol", "Buffers", "Platform", logging]),
 
     // Executables.
     module(
       "MuntinCommands",
       [
-        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", logging,
+        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "CLinux", "CPixman",
+        "CVNC", "CPNG", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "muntin", dependencies: ["MuntinCommands"], swiftSettings: settings),
+    .executableTarget(
+      name: "MuntinBench",
+      dependencies: [
+        "Compositor", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", "CPixman",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: settings),
 
     // Tests, fuzz bodies.
     module("FuzzBodies", ["Virtqueue", "VhostUser", "GPUDevice", "HubProtocol", "Buffers", "Platform"]),
@@ -74,11 +79,11 @@ let package = Package(
     .executableTarget(
       name: "HubUnderTest", dependencies: ["Hub", logging], path: "Tests/HubUnderTest", swiftSettings: settings),
     tests(of: "Hub", ["HubUnderTest", "HubProtocol", "Buffers", "Platform"]),
-    tests(of: "Compositor", ["HubProtocol", "Buffers", "Platform"]),
+    tests(of: "Compositor", ["HubProtocol", "Buffers", "Platform", "CPNG", "CVNC", logging]),
     tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
-    tests(of: "Supervisor", ["Buffers", "Platform"]),
-    tests(of: "MuntinCommands", ["Platform"]),
+    tests(of: "Supervisor", ["Buffers", "Platform", logging]),
+    tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),
+    tests(of: "MuntinBench"),
     tests(of: "FuzzBodies"),
-  ],
-  cxxLanguageStandard: .cxx17
+  ]
 )

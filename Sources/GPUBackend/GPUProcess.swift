@@ -93,6 +93,7 @@ public final class GPUProcess {
       log.info("serving", ["vm": "\(options.vmName)", "descriptor": "\(number)"])
     }
     hub?.client.start()
+    ResidentMemory.releaseStartUpPages()
     try loop.run()
     backend.close()
     if case .path(let path) = options.socket { unlink(path) }

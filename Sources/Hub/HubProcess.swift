@@ -32,6 +32,7 @@ public struct HubProcess {
     defer { unlink(socketPath) }
     chmod(socketPath, S_IRUSR | S_IWUSR)
     logger.info("listening", metadata: ["socket": "\(socketPath)", "layout": layout == nil ? "automatic" : "configured"])
+    ResidentMemory.releaseStartUpPages()
     try loop.run()
     hub.close()
   }

@@ -33,11 +33,14 @@ public final class ConsumerClient {
   /// Whoever is told; not kept alive.
   public weak var delegate: (any ConsumerClientDelegate)?
 
-  private struct Layer {
+  private final class Layer {
     var description: LayerDescription
+    /// Whether it is from an earlier connection and was not set on this one yet.
     var isStale = false
-    var needsLatched = false
-    var latched: UInt64 = 0
+    /// The newest serial that is latched and not sent yet; 0 when there is none.
+    var unsentSerial: UInt64 = 0
+
+    init(_ description: LayerDescription) { self.description = description }
   }
 
   private let link: HubLink
@@ -49,7 +52,7 @@ public final class ConsumerClient {
   private var buffers: [BufferID: ReadOnlyBuffer] = [:]
   private var released: [BufferID] = []
   private var layers: [LayerID: Layer] = [:]
-  private var latchedLayers: [LayerID] = []
+  private var latchedLayers: [Layer] = []
   private var recalls: [LayerRecall] = []
 
   /// A client that does nothing before `start`.
@@ -83,12 +86,9 @@ public final class ConsumerClient {
 
   /// The composed frame contains the layer's damage through `serial`.
   public func latched(_ layer: LayerID, through serial: UInt64) {
-    guard let entry = layers[layer], serial > entry.latched else { return }
-    layers[layer]?.latched = serial
-    if !entry.needsLatched {
-      layers[layer]?.needsLatched = true
-      latchedLayers.append(layer)
-    }
+    guard let entry = layers[layer], serial > entry.unsentSerial else { return }
+    if entry.unsentSerial == 0 { latchedLayers.append(entry) }
+    entry.unsentSerial = serial
     link.schedulePump()
   }
 }
@@ -98,10 +98,9 @@ extension ConsumerClient: HubLinkClient {
     buffers.removeAll()
     released.removeAll()
     latchedLayers.removeAll(keepingCapacity: true)
-    for id in layers.keys {
-      layers[id]?.isStale = true
-      layers[id]?.needsLatched = false
-      layers[id]?.latched = 0
+    for layer in layers.values {
+      layer.isStale = true
+      layer.unsentSerial = 0
     }
     recalls = layers.values.map {
       LayerRecall(id: $0.description.id, vm: $0.description.vm, scanout: $0.description.scanout)
@@ -121,10 +120,7 @@ extension ConsumerClient: HubLinkClient {
     case .layerDamage(let layer, let damage):
       if layers[layer] != nil { delegate?.consumer(self, damage: damage, serial: serial, of: layer) }
     case .layerContent(let layer, let picture): receive(picture, of: layer, descriptor)
-    case .layerSet(let description):
-      layers[description.id, default: Layer(description: description)].description = description
-      layers[description.id]?.isStale = false
-      delegate?.consumer(self, set: description)
+    case .layerSet(let description): set(description)
     case .layerRemove(let layer): remove(layer)
     case .layerCursor(let layer, let cursor):
       if layers[layer] != nil { delegate?.consumer(self, cursor: cursor, of: layer) }
@@ -140,9 +136,17 @@ extension ConsumerClient: HubLinkClient {
     }
   }
 
+  private func set(_ description: LayerDescription) {
+    let layer = layers[description.id] ?? Layer(description)
+    layers[description.id] = layer
+    layer.description = description
+    layer.isStale = false
+    delegate?.consumer(self, set: description)
+  }
+
   private func remove(_ layer: LayerID) {
-    guard layers.removeValue(forKey: layer) != nil else { return }
-    latchedLayers.removeAll { $0 == layer }
+    guard let entry = layers.removeValue(forKey: layer) else { return }
+    latchedLayers.removeAll { $0 === entry }
     delegate?.consumer(self, removed: layer)
   }
 
@@ -161,8 +165,6 @@ extension ConsumerClient: HubLinkClient {
       }
       delegate?.consumer(self, content: .shown(mapped, source: source), of: layer)
     }
-    // A producer that came back counts its flushes from 1 again.
-    layers[layer]?.latched = 0
   }
 
   func linkPump() {
@@ -187,10 +189,8 @@ extension ConsumerClient: HubLinkClient {
 
   private func pumpLatched() {
     while let layer = latchedLayers.last {
-      if let entry = layers[layer] {
-        guard link.send(.layerLatched(layer), serial: entry.latched) else { return }
-        layers[layer]?.needsLatched = false
-      }
+      guard link.send(.layerLatched(layer.description.id), serial: layer.unsentSerial) else { return }
+      layer.unsentSerial = 0
       latchedLayers.removeLast()
     }
   }

@@ -50,6 +50,9 @@ public final class HubConnection {
   private var token: EventLoop.Token?
   private var isBlocked = false
   private var isReadingPaused = false
+  /// Nothing can be sent any more.
+  private var isBroken = false
+  private var sawReset = false
   private var incoming: UnsafeMutableRawBufferPointer
   private var incomingDescriptors: [Int32] = []
   private var outgoing: UnsafeMutableRawBufferPointer
@@ -97,7 +100,7 @@ public final class HubConnection {
   /// - Returns: false when there is no room before `connectionHasRoom`; the message is not taken.
   @discardableResult
   public func send(_ message: Message, serial: UInt64 = 0, descriptor: SharedDescriptor? = nil) -> Bool {
-    guard socket != nil else { return false }
+    guard socket != nil, !isBroken else { return false }
     if append(message, serial, descriptor) { return true }
     transmit()
     return append(message, serial, descriptor)
@@ -131,7 +134,9 @@ public final class HubConnection {
       }
     } catch {
       dropOutgoing()
-      endLater(error.code == EPIPE || error.code == ECONNRESET ? .closed : .failed(error))
+      isBroken = true
+      // A peer that closed may have said why: that is read first, and the end is found there.
+      if error.code != EPIPE && error.code != ECONNRESET { endLater(.failed(error)) }
     }
   }
 
@@ -184,7 +189,10 @@ public final class HubConnection {
           maximumDescriptors: Wire.maximumPacketDescriptors)
         switch received {
         case .wouldBlock: return
-        case .closed: return end(.closed)
+        case .closed:
+          // A peer that closed with our messages unread shows as a reset first; its last words come after that.
+          if sawReset { return end(.closed) }
+          sawReset = true
         case .bytes(let count, let truncated): handle(count, truncated: truncated)
         }
       } catch {

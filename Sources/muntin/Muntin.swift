@@ -1,4 +1,8 @@
+import MuntinCommands
+
 @main
 struct Muntin {
-  static func main() {}
+  static func main() {
+    MuntinCommand.runCommandLine()
+  }
 }

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from harness.accelerator import find_accelerator
 from harness.environment import PROJECT
+from harness.machines import Vm, vhost_user_gpu
 from harness.muntin import Screen, Up, free_port
 from harness.pictures import area, colour_count, difference
 
 LIMIT = 180.0
+PICTURE = Path(os.environ.get("MUNTIN_DEMO_PICTURE", PROJECT / "demo.png"))
 SIZE = 1920, 720
 SCREENS = {"cube": Screen(0, 0, 960, 720), "desktop": Screen(960, 0, 960, 720)}
 PROGRAMS = {
@@ -35,14 +37,12 @@ def say(text):
 
 def commands(folder, accelerator):
     """What starts each guest, for `muntin up`."""
-    os.environ["MUNTIN_ACCELERATOR"] = accelerator
-    from harness.machines import Vm, vhost_user_gpu
-
-    guests = {
-        name: Vm(folder, name, vhost_user_gpu(folder / f"{name}.sock"), large=True, run=program)
-        for name, program in PROGRAMS.items()
-    }
-    return guests, {name: [str(argument) for argument in guest.arguments] for name, guest in guests.items()}
+    guests = {}
+    for name, program in PROGRAMS.items():
+        gpu = vhost_user_gpu(folder / f"{name}.sock")
+        guest = Vm(folder, name, gpu, large=True, run=program, accelerator=accelerator)
+        guests[name] = [str(argument) for argument in guest.arguments]
+    return guests
 
 
 class Watcher:
@@ -101,11 +101,10 @@ def run(folder):
     accelerator = find_accelerator()
     say(f"guests run with {accelerator}")
     port = free_port()
-    _, starts = commands(folder, accelerator)
     started = time.monotonic()
     display = Up(
         folder, {name: [screen] for name, screen in SCREENS.items()},
-        size=SIZE, output=f"vnc=127.0.0.1:{port}", commands=starts,
+        size=SIZE, output=f"vnc=127.0.0.1:{port}", commands=commands(folder, accelerator),
     )  # fmt: skip
     try:
         display.wait_until_ready()
@@ -113,8 +112,8 @@ def run(folder):
         picture = wait_for_guests(display, started)
         if picture is None:
             return 1
-        picture.save(PROJECT / "demo.png")
-        say(f"both guests are on the display after {time.monotonic() - started:.0f} s; picture: {PROJECT / 'demo.png'}")
+        picture.save(PICTURE)
+        say(f"both guests are on the display after {time.monotonic() - started:.0f} s; picture: {PICTURE}")
         if has_terminal:
             say(f"look at it: gvncviewer 127.0.0.1::{port} (or any VNC client); Ctrl-C ends the demo")
             while display.process.is_running:
@@ -142,6 +141,9 @@ def main():
     except Stopped:
         say("ended")
         return 0
+    except AssertionError as problem:
+        say(f"error: {problem}")
+        return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -7,7 +7,7 @@ import pytest
 from harness.machines import vhost_user_gpu
 from harness.muntin import Screen
 from harness.pictures import colour_count, difference, painted
-from harness.processes import children_of
+from harness.processes import children_of, is_running
 from harness.waiting import wait_for
 
 SIZE = 640, 400
@@ -131,10 +131,3 @@ def test_up_ends_everything_that_it_started(display):
     wait_for(lambda: not any(is_running(pid) for pid in parts), f"all of these end: {parts}")
     assert not display.hub.exists() and not display.socket("vm").exists()
 
-
-def is_running(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

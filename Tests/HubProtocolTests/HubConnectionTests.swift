@@ -107,6 +107,19 @@ private final class Recorder: HubConnectionHandler {
     #expect(world.nearSide.ends == [.closed])
   }
 
+  @Test func `the last words of a peer that closed without reading are read, also after a failed send`() throws {
+    let world = try World()
+    world.near.send(Self.flush)
+    world.near.transmit()
+    world.far.send(Self.flush, serial: 9)
+    world.far.close()
+    world.near.send(Self.flush)
+    world.near.transmit()
+    try world.turn()
+    #expect(world.nearSide.messages.map(\.serial) == [9])
+    #expect(world.nearSide.ends == [.closed])
+  }
+
   @Test func `bytes that are no message end the connection after one last answer`() throws {
     let loop = try EventLoop()
     let (first, second) = try UnixSocket.pair(.sequencedPacket).take()

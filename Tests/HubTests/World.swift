@@ -239,6 +239,7 @@ final class RawPeer {
   private var received: [(message: Message, serial: UInt64)] = []
   private(set) var isEnded = false
   private(set) var descriptorCount = 0
+  private var sawReset = false
 
   init(world: World) throws {
     self.world = world
@@ -261,7 +262,7 @@ final class RawPeer {
     do {
       return try bytes.withUnsafeBytes { try UnixSocket.send(socket.raw, $0, descriptors: descriptors) } != nil
     } catch let error as SystemError where error.code == EPIPE || error.code == ECONNRESET {
-      isEnded = true
+      try drain()
       return false
     }
   }
@@ -280,7 +281,8 @@ final class RawPeer {
       }
       switch result {
       case .wouldBlock: return
-      case .closed: isEnded = true
+      case .closed where sawReset: isEnded = true
+      case .closed: sawReset = true
       case .bytes(let count, _):
         try room.withUnsafeBytes {
           try PacketParser.parse(UnsafeRawBufferPointer(rebasing: $0[..<count]), descriptors: descriptors) {

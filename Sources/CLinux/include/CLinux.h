@@ -21,6 +21,9 @@ enum {
   MUNTIN_SEAL_WRITE = 0x0008,
 };
 
+/// Lets go of the resident pages of code and constants of every loaded object; they come back from the file when used.
+void muntin_release_code_pages(void);
+
 // ---- event loop ----
 
 enum {
@@ -60,6 +63,33 @@ ssize_t muntin_receive(int fd, void *bytes, size_t count, int *descriptors, int 
                        int flags);
 int muntin_peer_credentials(int fd, int32_t *pid, uint32_t *uid, uint32_t *gid);
 
+// ---- child processes ----
+
+struct muntin_spawn {
+  /// A path, or a name that is looked for in PATH.
+  const char *program;
+  /// NULL-terminated; the first is the program's own name.
+  char *const *arguments;
+  /// NULL-terminated "NAME=value" strings: the whole environment.
+  char *const *environment;
+  /// The working folder.
+  const char *folder;
+  /// Becomes the child's standard output and standard error; its standard input is /dev/null.
+  int output;
+};
+/// Starts a program in a process group of its own, with no other descriptor and no signal blocked or ignored. The kernel
+/// kills it when the calling thread ends. Its process id, or negative with errno when it could not be started.
+pid_t muntin_spawn(const struct muntin_spawn *what);
+/// pidfd_open(2): readable once the process has ended.
+int muntin_pidfd_open(pid_t pid);
+/// Takes the end of a child: 1 with its exit code or signal (else 0), 0 when it still runs, negative on error.
+int muntin_reap(pid_t pid, int *code, int *signal);
+
+// ---- virtualisation ----
+
+/// Runs 100,000 rounds of a loop in a virtual machine of one page and says how long they took. Negative with errno when a
+/// step fails, which `*step` names.
+int muntin_try_kvm(const char **step, int64_t *nanoseconds);
 // ---- memory that a peer may take away (sigbus.c) ----
 
 /// Guards mapped memory: when an access raises SIGBUS because the file behind it has been truncated, all of the range
@@ -70,5 +100,23 @@ int muntin_fault_guard(void *base, size_t count, int bell);
 int muntin_fault_happened(int slot);
 /// Ends the guard; call before the memory is unmapped.
 void muntin_fault_unguard(int slot);
+
+// ---- large copies ----
+
+enum { MUNTIN_STREAM_LANES = 4 };
+struct muntin_stream_lane {
+  char *target;
+  const char *source;
+  size_t count;
+};
+/// Pieces that are copied together; all zero at first.
+struct muntin_stream {
+  struct muntin_stream_lane lanes[MUNTIN_STREAM_LANES];
+  int count;
+};
+/// Copies a piece with stores that go past the caches, now or with the pieces that follow.
+void muntin_stream_copy(struct muntin_stream *stream, void *target, const void *source, size_t count);
+/// Copies what is left; everything is there when it returns.
+void muntin_stream_finish(struct muntin_stream *stream);
 
 #endif

@@ -42,7 +42,10 @@ class Console:
             left = end - time.monotonic()
             if left <= 0 or not select.select([self._socket], [], [], left)[0]:
                 raise TooLong(f"no {pattern!r} from the guest within {seconds} s; it said:\n{self._seen[-2000:]}")
-            data = self._socket.recv(65536)
+            try:
+                data = self._socket.recv(65536)
+            except ConnectionResetError:
+                data = b""
             if not data:
                 raise GuestError(f"the guest's serial port closed; it said:\n{self._seen[-2000:]}")
             self._seen += data.decode(errors="replace").replace("\r", "")

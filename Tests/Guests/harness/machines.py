@@ -32,7 +32,7 @@ def generic_gpu(socket_path, packed=False):
 class Vm:
     """One QEMU. All guests have `paint`; `large` ones have Weston, kmscube and modetest too, and boot slower."""
 
-    def __init__(self, folder, name, gpu, large=False, version=10, run=None, extra=(), firmware=False, processors=1, pass_fds=()):
+    def __init__(self, folder, name, gpu, large=False, version=10, run=None, extra=(), firmware=False, accelerator=ACCELERATOR, pass_fds=()):
         self.folder = Path(folder) / name
         self.folder.mkdir(exist_ok=True)
         self.name = name
@@ -43,10 +43,10 @@ class Vm:
         memory = 1024 if large else 384
         arguments = [
             QEMU11 if version == 11 else QEMU,
-            "-machine", f"q35,accel={ACCELERATOR},memory-backend=ram",
+            "-machine", f"q35,accel={accelerator},memory-backend=ram",
             "-object", f"memory-backend-memfd,id=ram,size={memory}M,share=on",
             "-m", f"{memory}M",
-            "-smp", processors,
+            "-smp", 1,
             "-cpu", "max",
             "-nodefaults",
             "-display", "none",

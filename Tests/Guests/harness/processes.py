@@ -89,3 +89,12 @@ def children_of(pid):
         if int(parent) == pid and state != "Z":
             found[int(folder.name)] = [part.decode(errors="replace") for part in command if part]
     return found
+
+
+def is_running(pid):
+    """Whether a process, of whomever, is there and no zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"

@@ -1,0 +1,150 @@
+import Buffers
+import CPixman
+import HubProtocol
+
+/// Carries out a paint list with pixman, in memory of the display's size.
+public final class Painter {
+  /// Colours of a placeholder.
+  private static let paper = pixman_color_t(red: 0x2020, green: 0x2424, blue: 0x2a2a, alpha: .max)
+  private static let ink = pixman_color_t(red: 0xc8c8, green: 0xcccc, blue: 0xd2d2, alpha: .max)
+  private static let black = pixman_color_t(red: 0, green: 0, blue: 0, alpha: .max)
+  /// Columns or rows from which on pixman does not scale a picture.
+  private static let scalingLimit: UInt32 = 0x7fff
+
+  private let target: PixmanImage
+  private let size: Size
+  private var labels = LabelCache()
+  private let scratch = Region()
+
+  /// Paints XRGB8888 pixels into memory that outlives the painter; nil when the numbers are not pixman's.
+  public init?(size: Size, pixels: UnsafeMutableRawPointer, stride: Int) {
+    guard
+      let target = PixmanImage(
+        format: PIXMAN_x8r8g8b8, width: Int(size.width), height: Int(size.height), pixels: pixels, stride: stride)
+    else { return nil }
+    self.target = target
+    self.size = size
+  }
+
+  /// Whether pixman can read pixels that lie so: words at multiples of four bytes, less than 8 GiB.
+  public static func canRead(_ layout: PixelLayout) -> Bool {
+    layout.offset % 4 == 0 && layout.stride % 4 == 0 && layout.stride <= UInt32(Int32.max)
+      && UInt64(layout.stride / 4) * UInt64(layout.size.height) <= UInt64(Int32.max)
+      && layout.format.opaquePixmanFormat != nil
+  }
+
+  /// Paints. Nothing outside of the list's damage is written.
+  public func paint(_ list: PaintList) {
+    for item in list.items { paint(item) }
+    pixman_image_set_clip_region32(target.pointer, nil)
+  }
+
+  private func paint(_ item: PaintList.Item) {
+    switch item.operation {
+    case .black:
+      fill(item.clip, Self.black, item.opacity)
+    case .placeholder(let name, let reason, let area):
+      fill(item.clip, Self.paper, item.opacity)
+      scratch.assign(labels.region(name: name, reason: reason, in: area))
+      scratch.formIntersection(item.clip)
+      fill(scratch, Self.ink, item.opacity)
+    case .picture(let buffer, let source, let projection):
+      if !paint(buffer, source, projection, item) { fill(item.clip, Self.black, item.opacity) }
+    case .cursor(let cursor, let projection):
+      paint(cursor, projection, item)
+    }
+  }
+
+  private func fill(_ region: Region, _ color: pixman_color_t, _ opacity: UInt8) {
+    var color = Self.faded(color, opacity)
+    pixman_image_set_clip_region32(target.pointer, nil)
+    let operation = opacity == .max ? PIXMAN_OP_SRC : PIXMAN_OP_OVER
+    region.withBoxes { boxes in
+      guard !boxes.isEmpty else { return }
+      _ = pixman_image_fill_boxes(operation, target.pointer, &color, Int32(boxes.count), boxes.baseAddress)
+    }
+  }
+
+  private func paint(_ buffer: ReadOnlyBuffer, _ shown: Rectangle, _ projection: Projection, _ item: PaintList.Item)
+    -> Bool
+  {
+    let seen = projection.picture.intersection(Box(Rectangle(size)))
+    guard Self.canRead(buffer.layout), shown.fits(in: buffer.layout.size), !seen.isEmpty,
+      let part = part(of: shown, seen, projection), let format = buffer.layout.format.opaquePixmanFormat,
+      let first = buffer.bytes.baseAddress?.advanced(by: buffer.layout.byteOffset(x: part.x, y: part.y)),
+      let source = PixmanImage(
+        format: format, width: Int(part.width), height: Int(part.height),
+        pixels: UnsafeMutableRawPointer(mutating: first), stride: Int(buffer.layout.stride))
+    else { return false }
+    if projection.isScaled {
+      source.sample(
+        scale: (projection.horizontal.step, projection.vertical.step),
+        offset: (projection.horizontal.source(at: seen.x1), projection.vertical.source(at: seen.y1)),
+        edge: PIXMAN_REPEAT_PAD)
+    }
+    composite(source, into: seen, item, isOpaque: true)
+    return true
+  }
+
+  /// What pixman gets to see of a source. Scaled: all of it, so that its edge pixels repeat, and pixels next to it do
+  /// not show. Unscaled: what is seen, which has no limit of size.
+  private func part(of source: Rectangle, _ seen: Box, _ projection: Projection) -> Rectangle? {
+    if projection.isScaled {
+      return max(source.width, source.height) < Self.scalingLimit ? source : nil
+    }
+    let part = Rectangle(
+      x: source.x &+ UInt32(clamping: Int64(seen.x1) - projection.horizontal.anchor),
+      y: source.y &+ UInt32(clamping: Int64(seen.y1) - projection.vertical.anchor),
+      width: seen.width, height: seen.height)
+    return source.contains(part) ? part : nil
+  }
+
+  private func paint(_ cursor: PlacedCursor, _ projection: Projection, _ item: PaintList.Item) {
+    let seen = cursor.box(projection).intersection(Box(Rectangle(size)))
+    guard !seen.isEmpty else { return }
+    cursor.image.pixels.withUnsafeBytes { bytes in
+      guard let base = bytes.baseAddress,
+        let source = PixmanImage(
+          format: PIXMAN_a8r8g8b8, width: CursorImage.extent, height: CursorImage.extent,
+          pixels: UnsafeMutableRawPointer(mutating: base), stride: CursorImage.extent * 4)
+      else { return }
+      let x = projection.horizontal.source(at: seen.x1) - Double(cursor.left)
+      let y = projection.vertical.source(at: seen.y1) - Double(cursor.top)
+      if projection.isScaled {
+        source.sample(
+          scale: (projection.horizontal.step, projection.vertical.step), offset: (x, y), edge: PIXMAN_REPEAT_NONE)
+        composite(source, into: seen, item, isOpaque: false)
+      } else {
+        composite(
+          source, from: (Int32(clamping: Int64(x)), Int32(clamping: Int64(y))), into: seen, item, isOpaque: false)
+      }
+    }
+  }
+
+  private func composite(
+    _ source: borrowing PixmanImage, from: (x: Int32, y: Int32) = (0, 0), into box: Box, _ item: PaintList.Item,
+    isOpaque: Bool
+  ) {
+    item.clip.clip(target.pointer)
+    let operation = isOpaque && item.opacity == .max ? PIXMAN_OP_SRC : PIXMAN_OP_OVER
+    if item.opacity == .max {
+      composite(operation, source.pointer, nil, from, box)
+    } else if let mask = PixmanImage(color: Self.faded(Self.black, item.opacity)) {
+      composite(operation, source.pointer, mask.pointer, from, box)
+    }
+  }
+
+  private func composite(
+    _ operation: pixman_op_t, _ source: OpaquePointer, _ mask: OpaquePointer?, _ from: (x: Int32, y: Int32), _ box: Box
+  ) {
+    pixman_image_composite32(
+      operation, source, mask, target.pointer, from.x, from.y, 0, 0, box.x1, box.y1, Int32(box.width),
+      Int32(box.height))
+  }
+
+  private static func faded(_ color: pixman_color_t, _ opacity: UInt8) -> pixman_color_t {
+    func fade(_ part: UInt16) -> UInt16 { UInt16(UInt32(part) * UInt32(opacity) / 255) }
+    return pixman_color_t(
+      red: fade(color.red), green: fade(color.green), blue: fade(color.blue), alpha: fade(color.alpha))
+  }
+}

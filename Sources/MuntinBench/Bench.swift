@@ -1,0 +1,116 @@
+import Buffers
+import CPixman
+import HubProtocol
+
+/// One run: which parts, how often, and what came of it.
+final class Bench {
+  /// What can be asked for by itself.
+  enum Part: String, CaseIterable {
+    case commands, population, transfers, flushes, composition, idle, memory
+  }
+
+  let results = Results()
+  private let programs: Programs
+  private let rounds: Int
+  private let parts: Set<Part>
+  private let folder: WorkFolder?
+  private let progress: (String) -> Void
+  private let start = Stopwatch.now
+  private let load = MachineLoad()
+
+  init(_ programs: Programs, rounds: Int, parts: Set<Part>, progress: @escaping (String) -> Void) {
+    self.programs = programs
+    self.rounds = rounds
+    self.parts = parts
+    self.progress = progress
+    folder = try? WorkFolder()
+  }
+
+  /// Measures everything that was asked for.
+  func run() throws(BenchError) {
+    guard let folder else { throw .program("temporary folder", "cannot be made") }
+    if !parts.isDisjoint(with: [.commands, .population, .transfers]) { try runDevice(folder) }
+    if parts.contains(.flushes) { try runFlushes(folder) }
+    if parts.contains(.composition) { try runComposition() }
+    if !parts.isDisjoint(with: [.idle, .memory]) { try runResting(folder) }
+  }
+
+  private func runDevice(_ folder: WorkFolder) throws(BenchError) {
+    let items: [(Part, (Subject, Results) throws(BenchError) -> Void)] = [
+      (.commands, SmallCommands.measure), (.population, Population.measure), (.transfers, Transfers.measure),
+    ]
+    let subjects = (ours: try subject(.muntin, folder), qemu: try subject(.qemu, folder))
+    for round in 0..<rounds {
+      for (part, measure) in items where parts.contains(part) {
+        progress("round \(round + 1) of \(rounds): \(part.rawValue)")
+        for side in Side.order(ofRound: round) {
+          try measure(side == .muntin ? subjects.ours : subjects.qemu, results)
+        }
+      }
+    }
+  }
+
+  private func runFlushes(_ folder: WorkFolder) throws(BenchError) {
+    let hub = programs.measuresReferenceTwice ? nil : try programs.startHub(folder)
+    let ours =
+      if let hub { try subjectWithHub(folder, hub.socket) } else { try subject(.muntin, folder) }
+    let qemu = try subject(.qemu, folder)
+    for round in 0..<rounds {
+      progress("round \(round + 1) of \(rounds): flushes")
+      for side in Side.order(ofRound: round) { try Flushes.measure(side == .muntin ? ours : qemu, results) }
+    }
+    hub?.program.end()
+  }
+
+  private func runComposition() throws(BenchError) {
+    for round in 0..<rounds {
+      progress("round \(round + 1) of \(rounds): composition")
+      try Composition.measure(results, round: round)
+    }
+  }
+
+  /// These hardly waver: few rounds are enough.
+  private func runResting(_ folder: WorkFolder) throws(BenchError) {
+    for round in 0..<min(rounds, 3) {
+      for side in Side.order(ofRound: round) {
+        progress("round \(round + 1): memory and rest, \(side.rawValue)")
+        let setup = try Resting.Setup(side, programs, folder)
+        if parts.contains(.memory) { try Resting.measureMemory(setup, results) }
+        if parts.contains(.idle) { try Resting.measureIdle(setup, results) }
+      }
+    }
+  }
+
+  /// A back-end whose pictures go through the display socket.
+  private func subject(_ side: Side, _ folder: WorkFolder) throws(BenchError) -> Subject {
+    let (program, socket) = try programs.startBackend(side, folder)
+    return try Subject(side, program, socket: socket, viewer: .display(try DisplayReader()))
+  }
+
+  /// Our back-end whose pictures a consumer of the hub sees.
+  private func subjectWithHub(_ folder: WorkFolder, _ hub: String) throws(BenchError) -> Subject {
+    guard let display = PeerName("bench") else { throw .program("display", "no name") }
+    let watcher = try FrameWatcher(hubPath: hub, display: display, size: Size(width: 1920, height: 1080))
+    let (program, socket) = try programs.startBackend(.muntin, folder, hub: hub)
+    return try Subject(.muntin, program, socket: socket, viewer: .hub(watcher))
+  }
+
+  /// The report as a page.
+  func page(_ report: Report, describing lines: [String]) -> String {
+    let description =
+      MachineDescription.lines + lines + ["Pixman: \(String(cString: pixman_version_string()))", load.line]
+    let minutes = Numbers.fixed(Double(Stopwatch.now - start) / 60e9, 1)
+    return """
+      # Figures
+
+      What they mean and how they are measured: [README.md](README.md). \(rounds) rounds in \(minutes) minutes.
+
+      \(description.map { "- \($0)" }.joined(separator: "\n"))
+
+      \(report.summary)
+
+      \(report.markdown)
+
+      """
+  }
+}

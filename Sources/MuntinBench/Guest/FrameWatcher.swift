@@ -1,0 +1,111 @@
+import Buffers
+import Glibc
+import HubProtocol
+import Platform
+import Synchronization
+
+/// A consumer of the hub that latches at once: counts frames, and looks at one pixel of each.
+final class FrameWatcher: Sendable {
+  private let hubPath: String
+  private let display: PeerName
+  private let size: Size
+  private let bell: SharedDescriptor
+  private let stopBell: SharedDescriptor
+  private let thread = Mutex<BackgroundThread?>(nil)
+  private let frameCount = Atomic<Int>(0)
+  private let newestSerial = Atomic<UInt64>(0)
+  private let lastFrame = Atomic<Int64>(0)
+  private let ringsBell = Atomic<Bool>(false)
+  private let failed = Atomic<Bool>(false)
+
+  init(hubPath: String, display: PeerName, size: Size) throws(BenchError) {
+    self.hubPath = hubPath
+    self.display = display
+    self.size = size
+    (bell, stopBell) = try system { () throws(SystemError) in
+      (SharedDescriptor(try Doorbell.create()), SharedDescriptor(try Doorbell.create()))
+    }
+  }
+
+  /// How many times damage has arrived.
+  var frames: Int { frameCount.load(ordering: .acquiring) }
+  /// The newest flush that a frame contained; flushes count from 1.
+  var serial: UInt64 { newestSerial.load(ordering: .acquiring) }
+  /// When the last frame came, in nanoseconds.
+  var lastTime: Int64 { lastFrame.load(ordering: .acquiring) }
+
+  /// Whether each frame rings a bell, for `wait`.
+  func announce(_ on: Bool) { ringsBell.store(on, ordering: .releasing) }
+
+  /// Sleeps until a flush beyond `serial` has been seen; the bell must be on.
+  func wait(beyond serial: UInt64) throws(BenchError) {
+    while self.serial <= serial {
+      var file = pollfd(fd: bell.raw, events: Int16(POLLIN), revents: 0)
+      guard poll(&file, 1, 5000) > 0 else { throw .timedOut("no frame for 5 s") }
+      Doorbell.drain(bell.raw)
+    }
+  }
+
+  /// Consumes on a thread of its own until `finish`.
+  func start() {
+    thread.withLock { $0 = BackgroundThread { self.run() } }
+  }
+
+  /// Ends the thread.
+  func finish() {
+    Doorbell.ring(stopBell.raw)
+    thread.withLock { $0.take()?.join() }
+  }
+
+  private func run() {
+    do {
+      let loop = try EventLoop()
+      let delegate = Delegate(self)
+      let client = ConsumerClient(
+        hubPath: hubPath, display: display,
+        description: DisplayDescription(size: size, refreshMillihertz: 60_000, output: "benchmark"), loop: loop)
+      client.delegate = delegate
+      _ = try loop.watch(stopBell.raw, for: .readable) { [unowned loop] _ in loop.stop() }
+      client.start()
+      try loop.run()
+      client.stop()
+    } catch {
+      failed.store(true, ordering: .releasing)
+    }
+  }
+
+  fileprivate func see(_ serial: UInt64) {
+    lastFrame.store(Stopwatch.now, ordering: .releasing)
+    frameCount.add(1, ordering: .releasing)
+    newestSerial.store(serial, ordering: .releasing)
+    if ringsBell.load(ordering: .acquiring) { Doorbell.ring(bell.raw) }
+  }
+
+  /// Lives on the thread.
+  private final class Delegate: ConsumerClientDelegate {
+    private let watcher: FrameWatcher
+    private var picture: ReadOnlyBuffer?
+    private var pixels: UInt32 = 0
+
+    init(_ watcher: FrameWatcher) { self.watcher = watcher }
+
+    func consumer(_ client: ConsumerClient, content: LayerContent, of layer: LayerID) {
+      if case .shown(let buffer, _) = content { picture = buffer } else { picture = nil }
+    }
+
+    func consumer(_ client: ConsumerClient, damage: Rectangle, serial: UInt64, of layer: LayerID) {
+      if let picture, damage.fits(in: picture.layout.size) {
+        let place = picture.layout.byteOffset(x: damage.x, y: damage.y)
+        pixels ^= picture.bytes.loadUnaligned(fromByteOffset: place, as: UInt32.self)
+      }
+      watcher.see(serial)
+      client.latched(layer, through: serial)
+    }
+
+    func consumer(_ client: ConsumerClient, set layer: LayerDescription) {}
+    func consumer(_ client: ConsumerClient, removed layer: LayerID) {}
+    func consumer(_ client: ConsumerClient, cursor: CursorState, of layer: LayerID) {}
+    func consumer(_ client: ConsumerClient, cursorOf layer: LayerID, movedToX x: Int32, y: Int32) {}
+    func consumer(_ client: ConsumerClient, link: HubLinkState) {}
+  }
+}

@@ -1,0 +1,80 @@
+import ArgumentParser
+import Glibc
+
+/// Measures Muntin beside QEMU's own program, in turn, in one run.
+@main
+struct MuntinBench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "muntin-bench",
+    abstract: "Measures Muntin beside QEMU's vhost-user-gpu: A B, B A, A B ... in one run.",
+    discussion:
+      "The ratio of a figure is the median of the rounds' ratios, so that what disturbs the machine disturbs both.")
+
+  @Option(help: "The muntin program. Default: the one beside this program.")
+  var muntin: String?
+
+  @Option(help: "QEMU's back-end.")
+  var reference = "/usr/lib/qemu/vhost-user-gpu"
+
+  @Option(help: "How many rounds.")
+  var rounds = 15
+
+  @Option(
+    help: "Only these parts, with commas between: \(Bench.Part.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var only: String?
+
+  @Option(help: "Also write the report, as Markdown, to this file.")
+  var output: String?
+
+  @Option(
+    help: ArgumentHelp("A line about what is measured, for the report; may be repeated.", valueName: "NAME: TEXT"))
+  var describe: [String] = []
+
+  @Flag(help: "Put the reference on both sides: the ratios show how much the method itself wavers.")
+  var selfCheck = false
+
+  func validate() throws {
+    guard rounds > 0 else { throw ValidationError("--rounds must be above 0") }
+    _ = try parts()
+  }
+
+  func run() throws {
+    let programs = Programs(
+      muntin: muntin ?? Self.neighbour("muntin"), reference: reference, measuresReferenceTwice: selfCheck)
+    let bench = Bench(programs, rounds: rounds, parts: try parts()) { Self.tell($0) }
+    try bench.run()
+    let report = Report(results: bench.results)
+    print("\n\(report.text)\n\n\(report.summary)")
+    guard let output else { return }
+    guard TextFile.write(bench.page(report, describing: describe), to: output) else {
+      throw BenchError.program(output, "cannot be written")
+    }
+  }
+
+  private func parts() throws -> Set<Bench.Part> {
+    guard let only else { return Set(Bench.Part.allCases) }
+    return Set(
+      try only.split(separator: ",").map { name in
+        guard let part = Bench.Part(rawValue: String(name)) else {
+          throw ValidationError("there is no part \(name)")
+        }
+        return part
+      })
+  }
+
+  /// Progress, which must not wait in a buffer.
+  private static func tell(_ line: String) {
+    let bytes = Array("\(line)\n".utf8)
+    _ = write(STDERR_FILENO, bytes, bytes.count)
+  }
+
+  /// A program in this one's folder.
+  private static func neighbour(_ name: String) -> String {
+    var room = [CChar](repeating: 0, count: Int(PATH_MAX))
+    let count = readlink("/proc/self/exe", &room, room.count - 1)
+    guard count > 0 else { return name }
+    let own = String(decoding: room[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    guard let slash = own.lastIndex(of: "/") else { return name }
+    return own[...slash] + name
+  }
+}

@@ -1,0 +1,60 @@
+import ArgumentParser
+import Buffers
+import Glibc
+import HubProtocol
+import Supervisor
+
+/// A command that cannot do what it was asked to: what was wrong, where, and what to do, on one line.
+struct CommandFailure: Error, Equatable, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) {
+    self.description = description
+  }
+}
+
+/// Reads the values of options. Errors say what is expected.
+enum ArgumentValue {
+  /// The size of a scanout or a display.
+  static func size(_ text: String) throws -> Size {
+    guard let size = Configuration.size(text) else {
+      let extents = Configuration.extents
+      throw ValidationError(
+        "give WIDTHxHEIGHT with \(extents.lowerBound) to \(extents.upperBound) each, such as 1280x800")
+    }
+    return size
+  }
+
+  /// An amount of memory.
+  static func memorySize(_ text: String) throws -> MemorySize {
+    guard let size = MemorySize(text) else { throw ValidationError("give \(MemorySize.expectation)") }
+    return size
+  }
+
+  /// The name of a VM or a display.
+  static func name(_ text: String) throws -> PeerName {
+    guard let name = PeerName(text) else {
+      throw ValidationError("a name has 1 to \(PeerName.maximumByteCount) bytes and no control characters")
+    }
+    return name
+  }
+
+  /// A descriptor that this process was started with.
+  static func descriptor(_ text: String) throws -> Int32 {
+    guard let number = Int32(text), number >= 0, fcntl(number, F_GETFD) >= 0 else {
+      throw ValidationError("give the number of an open socket; descriptor \(text) is not open")
+    }
+    return number
+  }
+}
+
+/// Where the hub is.
+struct HubOptions: ParsableArguments {
+  @Option(
+    name: .customLong("hub"),
+    help: ArgumentHelp("The hub's socket.", discussion: "Default: see `muntin --help`.", valueName: "path"))
+  var given: String?
+
+  /// The hub's socket.
+  var path: String { given ?? HubSocket.defaultPath }
+}

@@ -1,0 +1,136 @@
+import ArgumentParser
+import Buffers
+import GPUBackend
+import Glibc
+import HubProtocol
+import Logging
+import Supervisor
+
+/// `muntin gpu`, as QEMU's back-end program conventions want it (vhost-user.rst).
+struct GPUCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "gpu",
+    abstract: "The graphics card of one virtual machine: a vhost-user back-end.",
+    discussion: """
+      Follows the conventions of QEMU for back-end programs: it stays in the foreground, ends on SIGTERM, and takes its \
+      socket by --socket-path, where it listens, or by --fd, an inherited descriptor that is connected or listening. It \
+      outlives the virtual machine: after a disconnect it waits for the next one.
+
+      With --hub it shows its screens through that hub. Without, it works alone: where the VMM hands over a display \
+      socket, it mirrors its screens there, as QEMU's own vhost-user-gpu does.
+
+      EXAMPLES
+        muntin gpu --socket-path a.sock --hub hub.sock --vm alpha --size 960x720
+        muntin gpu --fd 3 --size 1920x1080 --size 1280x1024 --memory-limit 512M
+        muntin gpu --print-capabilities
+      """
+  )
+
+  @Option(help: ArgumentHelp("Listen for the VMM at this path.", valueName: "path"))
+  var socketPath: String?
+
+  @Option(
+    help: ArgumentHelp("Take the VMM's socket from this inherited descriptor.", valueName: "number"),
+    transform: ArgumentValue.descriptor)
+  var fd: Int32?
+
+  @Option(help: ArgumentHelp("The hub that shows the screens. Without it the card works alone.", valueName: "path"))
+  var hub: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The virtual machine's name, for the hub and the EDID.",
+      discussion: "Default: the name of the socket's file without its extension, else vm.", valueName: "name"),
+    transform: ArgumentValue.name)
+  var vm: PeerName?
+
+  @Option(
+    name: .customLong("size"),
+    help: ArgumentHelp(
+      "A screen of that many pixels; once for each screen, up to 16. (default: 1280x800)", valueName: "WxH"),
+    transform: ArgumentValue.size)
+  var sizes: [Size] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "How much memory the guest's pictures may take on the host, such as 256M.",
+      discussion: "Beyond it the guest is told that there is no memory. Default: 256M.", valueName: "size"),
+    transform: ArgumentValue.memorySize)
+  var memoryLimit: MemorySize?
+
+  @Flag(help: "Print what the back-end can do, as JSON, and exit.")
+  var printCapabilities = false
+
+  @Option(help: ArgumentHelp("The render node for 3D; of use with --virgl only.", valueName: "path"))
+  var renderNode: String?
+
+  @Flag(help: "3D by virglrenderer. Not built in yet.")
+  var virgl = false
+
+  @OptionGroup var log: LogOptions
+
+  func validate() throws {
+    if printCapabilities { return }
+    if renderNode != nil && !virgl {
+      throw ValidationError("--render-node has no effect without --virgl, because 2D needs no GPU; leave it out")
+    }
+    guard (socketPath == nil) != (fd == nil) else {
+      throw ValidationError("give either --socket-path PATH or --fd NUMBER\(fd == nil ? "" : ", not both")")
+    }
+    guard sizes.count <= Configuration.maximumScanouts else {
+      throw ValidationError(
+        "\(sizes.count) screens; a virtio-gpu has at most \(Configuration.maximumScanouts), so leave out some --size")
+    }
+    if let socketPath { try Self.checkSocketPath(socketPath) }
+  }
+
+  static func checkSocketPath(_ path: String) throws {
+    guard (1...Configuration.maximumSocketPathLength).contains(path.utf8.count) else {
+      throw ValidationError(
+        "a socket's path has 1 to \(Configuration.maximumSocketPathLength) bytes, but \"\(path)\" has "
+          + "\(path.utf8.count); choose a shorter one")
+    }
+  }
+
+  func run() throws {
+    if printCapabilities {
+      print(Self.capabilities)
+      return
+    }
+    if virgl {
+      throw CommandFailure("--virgl: 3D is not built in; leave out --virgl (and --render-node) to run with 2D")
+    }
+    guard let socket else { return }
+    PartProcess.begin()
+    var options = GPUBackendOptions(socket: socket)
+    options.hubPath = hub
+    options.vmName = machineName
+    if !sizes.isEmpty { options.sizes = sizes }
+    if let memoryLimit { options.memoryLimit = memoryLimit.bytes }
+    try GPUProcess(options, logger: log.logger("muntin.gpu")).run()
+  }
+
+  /// Only what works: a VMM offers its guest what stands here.
+  static let capabilities = JSONValue.object([("type", .string("gpu")), ("features", .array([]))])
+
+  private var socket: GPUBackendOptions.Socket? {
+    if let socketPath { return .path(socketPath) }
+    return fd.map { .descriptor($0) }
+  }
+
+  /// The name given, or one from the socket's file.
+  var machineName: String {
+    if let vm { return vm.text }
+    let file = socketPath?.split(separator: "/").last ?? ""
+    let stem = file.prefix { $0 != "." }
+    return PeerName(stem)?.text ?? "vm"
+  }
+}
+
+/// What every part does first.
+enum PartProcess {
+  /// A closed standard error is no reason to end.
+  static func begin() {
+    signal(SIGPIPE, SIG_IGN)
+  }
+}

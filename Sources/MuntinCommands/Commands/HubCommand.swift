@@ -1,0 +1,46 @@
+import ArgumentParser
+import Hub
+import HubProtocol
+import Supervisor
+
+/// `muntin hub`.
+struct HubCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "hub",
+    abstract: "The broker that knows which virtual machine shows what, and where.",
+    discussion: """
+      Back-ends (`muntin gpu`) and displays (`muntin compositor`) connect to it and find each other. It touches no \
+      pixel, and when it is started again, everybody comes back to it.
+
+      With --config the screens stand where the configuration places them. Without, they stand side by side in equal \
+      cells on every display.
+
+      EXAMPLES
+        muntin hub --socket-path /run/muntin/hub.sock
+        muntin hub --config wall.toml
+      """
+  )
+
+  @Option(
+    help: ArgumentHelp(
+      "Listen at this path.",
+      discussion: "Default: [hub] socket of the configuration, else as `muntin --help` says.", valueName: "path"))
+  var socketPath: String?
+
+  @Option(help: ArgumentHelp("The configuration that says where screens stand.", valueName: "file"))
+  var config: String?
+
+  @OptionGroup var log: LogOptions
+
+  func validate() throws {
+    if let socketPath { try GPUCommand.checkSocketPath(socketPath) }
+  }
+
+  func run() throws {
+    let configuration = try config.map { try Configuration(file: $0) }
+    PartProcess.begin()
+    let path = socketPath ?? configuration?.hubSocket ?? HubSocket.defaultPath
+    let layout = configuration.map { Layout($0) }
+    try HubProcess(socketPath: path, layout: layout, logger: log.logger("muntin.hub")).run()
+  }
+}

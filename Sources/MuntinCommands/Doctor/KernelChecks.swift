@@ -1,0 +1,137 @@
+import CLinux
+import Glibc
+import Platform
+import Supervisor
+
+/// What the kernel offers.
+enum KernelChecks {
+  static var all: [Finding] { [memoryFiles, kvm, udmabuf, renderNodes, openFiles] }
+
+  // MARK: Memory files
+
+  private static var memoryFiles: Finding {
+    do {
+      let file = try SharedMemory.create(name: "muntin-doctor", count: SharedMemory.pageSize)
+      _ = try SharedMemory.reopenReadOnly(file.raw)
+      guard SharedMemory.isSealedAgainstResize(file.raw), ftruncate(file.raw, 0) < 0 else {
+        return noMemoryFiles("memfd_create works, but its seals do not hold")
+      }
+    } catch {
+      return noMemoryFiles("\(error)")
+    }
+    return Finding(
+      "memory-files", .ok, "memfd with seals", means: "Pictures are shared between processes without a copy.")
+  }
+
+  private static func noMemoryFiles(_ found: String) -> Finding {
+    Finding(
+      "memory-files", .missing, found, means: "Nothing of Muntin works: every picture is a sealed memory file.",
+      remedy: "use Linux 5.11 or later, with /proc mounted, where memfd_create is not forbidden")
+  }
+
+  // MARK: KVM
+
+  /// 100,000 rounds take a processor a tenth of a millisecond.
+  private static let slowLoop: Int64 = 20_000_000
+
+  private static var kvm: Finding {
+    var step: UnsafePointer<CChar>?
+    var time: Int64 = 0
+    guard muntin_try_kvm(&step, &time) == 0 else {
+      let error = SystemError.last(step.map { String(cString: $0) } ?? "open")
+      return noKVM(error)
+    }
+    guard time < slowLoop else {
+      return Finding(
+        "kvm", .limited, "/dev/kvm opens, but a loop that should take 0.1 ms took \(time / 1_000_000) ms in a guest",
+        means: "The host emulates a guest's kernel: with KVM guests hardly run. Use -accel tcg.",
+        remedy: "run on a host with hardware virtualisation (or nested virtualisation switched on)")
+    }
+    return Finding("kvm", .ok, "/dev/kvm runs a guest", means: "Guests run at full speed with -accel kvm.")
+  }
+
+  private static func noKVM(_ error: SystemError) -> Finding {
+    let isForbidden = error.code == EACCES || error.code == EPERM
+    return Finding(
+      "kvm", .limited, "/dev/kvm: \(error)", means: "Guests run 10 to 100 times slower, with -accel tcg.",
+      remedy: isForbidden
+        ? "add this user to the group kvm: usermod -aG kvm USER, then log in again"
+        : "switch virtualisation on in the firmware (or nested virtualisation in the host) and load kvm_intel or kvm_amd"
+    )
+  }
+
+  // MARK: Buffers for devices
+
+  private static var udmabuf: Finding {
+    let raw = open("/dev/udmabuf", O_RDWR | O_CLOEXEC)
+    guard raw >= 0 else {
+      let error = SystemError.last("open")
+      return Finding(
+        "udmabuf", .limited, "/dev/udmabuf: \(error)",
+        means: "Memory cannot become a dma-buf: displays and GPUs of this machine will need copies. 2D and VNC do not.",
+        remedy: error.code == EACCES
+          ? "give this user access to /dev/udmabuf" : "modprobe udmabuf (Linux 4.20 or later)")
+    }
+    close(raw)
+    let entries = parameter("list_limit") ?? "unknown"
+    let megabytes = parameter("size_limit_mb") ?? "unknown"
+    let isSmall = (Int(entries) ?? 0) < 8100 || (Int(megabytes) ?? 0) < 256
+    return Finding(
+      "udmabuf", .ok, "/dev/udmabuf, at most \(entries) ranges and \(megabytes) MB for each buffer",
+      means: "Memory can become a dma-buf; a 4K picture in scattered pages has up to 8100 ranges.",
+      remedy: isSmall ? "options udmabuf list_limit=16384 size_limit_mb=512 in /etc/modprobe.d/udmabuf.conf" : "")
+  }
+
+  private static func parameter(_ name: String) -> String? {
+    guard let text = try? TextFile.read("/sys/module/udmabuf/parameters/\(name)", limit: 64) else { return nil }
+    return String(decoding: text, as: UTF8.self).filter { !$0.isWhitespace }
+  }
+
+  private static var renderNodes: Finding {
+    let nodes = Folder.names("/dev/dri").filter { $0.hasPrefix("renderD") }.sorted().map { "/dev/dri/\($0)" }
+    let usable = nodes.filter { access($0, R_OK | W_OK) == 0 }
+    guard !nodes.isEmpty else {
+      return Finding(
+        "render-nodes", .limited, "no /dev/dri/renderD*",
+        means: "No GPU for guests' 3D, which is not built in yet anyway; guests draw by software. 2D needs none.",
+        remedy: "load the driver of the machine's GPU, or vgem for a test")
+    }
+    guard !usable.isEmpty else {
+      return Finding(
+        "render-nodes", .limited, "\(nodes.joined(separator: " ")): not for this user",
+        means: "No GPU for guests' 3D, which is not built in yet anyway. 2D needs none.",
+        remedy: "add this user to the group render: usermod -aG render USER, then log in again")
+    }
+    return Finding(
+      "render-nodes", .ok, usable.joined(separator: " "), means: "There for guests' 3D, which is not built in yet.")
+  }
+
+  private static var openFiles: Finding {
+    var limit = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    let found = "soft limit \(limit.rlim_cur), hard limit \(limit.rlim_max)"
+    guard limit.rlim_max >= 4096 else {
+      return Finding(
+        "open-files", .limited, found, means: "Each picture takes up to 2 descriptors: many screens will not fit.",
+        remedy: "LimitNOFILE=65536 in the systemd unit, or nofile in /etc/security/limits.conf")
+    }
+    return Finding("open-files", .ok, found, means: "Every part raises its own limit to the hard one.")
+  }
+}
+
+/// What is in a folder.
+enum Folder {
+  /// The names in it, none when it cannot be read.
+  static func names(_ path: String) -> [String] {
+    guard let directory = opendir(path) else { return [] }
+    defer { closedir(directory) }
+    var names: [String] = []
+    while let entry = readdir(directory) {
+      let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    return names
+  }
+}

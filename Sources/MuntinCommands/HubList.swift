@@ -1,0 +1,127 @@
+import Buffers
+import HubProtocol
+
+/// What a hub lists, for people and for programs.
+struct HubList {
+  private(set) var table: TextTable
+  private(set) var json: JSONValue
+
+  init(vms: [VMRecord]) {
+    table = TextTable([
+      .init("NAME"), .init("STATE"), .init("SCREENS"), .init("MEMORY", .right), .init("LIMIT", .right),
+      .init("FLUSHES", .right), .init("PID", .right), .init("SOCKET"),
+    ])
+    for vm in vms {
+      table.add([
+        vm.name.text, "\(vm.state)", Self.screens(vm.scanouts), ByteText.of(vm.bytes),
+        vm.memoryLimit == 0 ? "-" : ByteText.of(vm.memoryLimit), "\(vm.flushes)", Self.pid(vm.processID),
+        vm.socketPath.isEmpty ? "-" : vm.socketPath,
+      ])
+    }
+    json = .array(vms.map(Self.json))
+  }
+
+  init(buffers: [BufferRecord]) {
+    table = TextTable([
+      .init("ID"), .init("OWNER"), .init("SIZE"), .init("FORMAT"), .init("MEMORY", .right), .init("STATE"),
+      .init("LEASES", .right),
+    ])
+    for record in buffers {
+      table.add([
+        "\(record.buffer.id)", record.owner.text, "\(record.buffer.layout.size)", "\(record.buffer.layout.format)",
+        ByteText.of(record.bytes), "\(record.state)", "\(record.leases)",
+      ])
+    }
+    json = .array(buffers.map(Self.json))
+  }
+
+  init(displays: [DisplayRecord]) {
+    table = TextTable([
+      .init("NAME"), .init("SIZE"), .init("HZ", .right), .init("OUTPUT"), .init("LAYERS", .right), .init("PID", .right),
+    ])
+    for display in displays {
+      table.add([
+        display.name.text, Self.size(display.size), Self.hertz(display.refreshMillihertz),
+        display.processID == 0 ? "not connected" : display.output, "\(display.layers)", Self.pid(display.processID),
+      ])
+    }
+    json = .array(displays.map(Self.json))
+  }
+
+  init(clients: [ClientRecord]) {
+    table = TextTable([
+      .init("NAME"), .init("ROLE"), .init("PID", .right), .init("UID", .right), .init("RECEIVED", .right),
+      .init("SENT", .right),
+    ])
+    for client in clients {
+      table.add([
+        client.name.text, "\(client.role)", Self.pid(client.processID), "\(client.userID)",
+        "\(client.messagesReceived)", "\(client.messagesSent)",
+      ])
+    }
+    json = .array(clients.map(Self.json))
+  }
+
+  // MARK: For people
+
+  private static func screens(_ scanouts: [VMRecord.Scanout]) -> String {
+    let words = scanouts.map { $0.isOn ? "\($0.shown)" : "\($0.mode) off" }
+    return words.isEmpty ? "-" : words.joined(separator: ", ")
+  }
+
+  private static func pid(_ pid: Int32) -> String { pid == 0 ? "-" : "\(pid)" }
+
+  private static func size(_ size: Size) -> String { size.isEmpty ? "-" : "\(size)" }
+
+  private static func hertz(_ millihertz: UInt32) -> String {
+    guard millihertz > 0 else { return "-" }
+    return millihertz % 1000 == 0 ? "\(millihertz / 1000)" : "\(Double(millihertz) / 1000)"
+  }
+
+  // MARK: For programs
+
+  private static func json(_ vm: VMRecord) -> JSONValue {
+    .object([
+      ("name", .string(vm.name.text)), ("state", .string("\(vm.state)")), ("pid", process(vm.processID)),
+      ("socket", .string(vm.socketPath)), ("memory_limit", vm.memoryLimit == 0 ? .null : .count(vm.memoryLimit)),
+      ("memory_used", .count(vm.bytes)), ("buffers", .count(vm.buffers)), ("flushes", .count(vm.flushes)),
+      ("scanouts", .array(vm.scanouts.map(json))),
+    ])
+  }
+
+  private static func json(_ scanout: VMRecord.Scanout) -> JSONValue {
+    .object([
+      ("scanout", .count(scanout.scanout.rawValue)), ("on", .boolean(scanout.isOn)), ("mode", extent(scanout.mode)),
+      ("shown", extent(scanout.shown)), ("flushes", .count(scanout.flushes)),
+    ])
+  }
+
+  private static func json(_ record: BufferRecord) -> JSONValue {
+    .object([
+      ("id", .string("\(record.buffer.id)")), ("owner", .string(record.owner.text)),
+      ("size", extent(record.buffer.layout.size)), ("format", .string("\(record.buffer.layout.format)")),
+      ("stride", .count(record.buffer.layout.stride)), ("bytes", .count(record.bytes)),
+      ("state", .string("\(record.state)")), ("leases", .count(record.leases)),
+    ])
+  }
+
+  private static func json(_ display: DisplayRecord) -> JSONValue {
+    .object([
+      ("name", .string(display.name.text)), ("size", extent(display.size)),
+      ("refresh", .count(display.refreshMillihertz)), ("output", .string(display.output)),
+      ("layers", .count(display.layers)), ("pid", process(display.processID)), ("frame", .boolean(display.hasFrame)),
+    ])
+  }
+
+  private static func json(_ client: ClientRecord) -> JSONValue {
+    .object([
+      ("name", .string(client.name.text)), ("role", .string("\(client.role)")), ("pid", process(client.processID)),
+      ("uid", .count(client.userID)), ("received", .count(client.messagesReceived)),
+      ("sent", .count(client.messagesSent)),
+    ])
+  }
+
+  private static func process(_ pid: Int32) -> JSONValue { pid == 0 ? .null : .count(pid) }
+
+  private static func extent(_ size: Size) -> JSONValue { size.isEmpty ? .null : .string("\(size)") }
+}

@@ -1,0 +1,78 @@
+import Buffers
+
+/// What `muntin up` runs: displays, virtual machines, and where each machine's screens stand.
+public struct Configuration: Equatable, Sendable {
+  /// A display: one compositor with one output.
+  public struct Display: Equatable, Sendable {
+    /// Names it for scanouts and for `muntin screenshot`.
+    public var name: String
+    /// Its size in pixels.
+    public var size: Size
+    /// Where its picture goes.
+    public var output: DisplayOutput
+    /// Frames a second; nil for the compositor's own choice.
+    public var refresh: Int?
+    /// The file that holds the VNC password.
+    public var passwordFile: String?
+  }
+
+  /// How a scanout whose mode differs from its area fills it.
+  public enum ScaleMode: String, CaseIterable, Sendable {
+    /// As large as fits, whole, in its own proportions.
+    case fit
+    /// As large as the area, cut or stretched as the compositor does for `fill`.
+    case fill
+    /// Pixel for pixel, cut off at the area's edge.
+    case none
+  }
+
+  /// One scanout of a machine, placed on a display.
+  public struct Scanout: Equatable, Sendable {
+    /// The display's name.
+    public var display: String
+    /// The place on that display; its size is the mode that the guest is offered.
+    public var area: Rectangle
+    /// Higher layers cover lower ones.
+    public var layer: Int
+    /// How another mode fills the area.
+    public var scale: ScaleMode
+    /// 0 (invisible) to 1.
+    public var opacity: Double
+  }
+
+  /// A virtual machine: one `muntin gpu`, and the command that runs the machine itself.
+  public struct Machine: Equatable, Sendable {
+    /// Names it in lists, layouts and logs.
+    public var name: String
+    /// The vhost-user socket that the machine's VMM connects to.
+    public var socket: String
+    /// How many bytes of host buffers it may have; nil for the back-end's own limit.
+    public var memoryLimit: Int?
+    /// The program that runs the machine, with its arguments; empty when something else starts it.
+    public var command: [String]
+    /// Whether the command is started again when it ends.
+    public var restart: Bool
+    /// Its screens, scanout 0 first.
+    public var scanouts: [Scanout]
+  }
+
+  /// The hub's socket; nil for the default.
+  public var hubSocket: String?
+  /// The displays, at least one.
+  public var displays: [Display]
+  /// The machines.
+  public var machines: [Machine]
+
+  /// How many scanouts a virtio-gpu device can have (VIRTIO 1.3, 5.7.4).
+  public static let maximumScanouts = 16
+  /// The sizes that a display or a scanout can have, in pixels each way.
+  public static let extents = 32...8192
+  /// The layers.
+  public static let layers = -1000...1000
+  /// The frame rates of a display.
+  public static let refreshRates = 1...240
+  /// How long a name may be, in bytes.
+  public static let maximumNameLength = 63
+  /// How long a socket's path may be, in bytes (`sun_path`).
+  public static let maximumSocketPathLength = 107
+}

@@ -1,0 +1,216 @@
+import Buffers
+import Platform
+
+extension Configuration {
+  /// The largest file that is read; a configuration of a thousand machines is smaller.
+  static let maximumFileSize = 1 << 20
+
+  /// Reads a file. Relative paths in it begin at its own folder.
+  public init(file: String) throws(ConfigurationError) {
+    let text: [UInt8]
+    do {
+      text = try TextFile.read(file, limit: Self.maximumFileSize)
+    } catch {
+      var failure = ConfigurationError(line: nil, .unreadable("\(error)"))
+      failure.file = file
+      throw failure
+    }
+    try self.init(text: text, file: file)
+  }
+
+  /// Reads a text that stands, or would stand, in `file`.
+  public init(text: [UInt8], file: String) throws(ConfigurationError) {
+    do {
+      try self.init(document: Self.parse(text), folder: TextFile.folder(of: file))
+    } catch {
+      var failure = error
+      failure.file = file
+      throw failure
+    }
+  }
+
+  private static func parse(_ text: [UInt8]) throws(ConfigurationError) -> TOMLNode {
+    do {
+      return try TOMLNode.parse(text)
+    } catch {
+      throw ConfigurationError(line: error.line, .syntax(error.message))
+    }
+  }
+
+  private init(document: TOMLNode, folder: String) throws(ConfigurationError) {
+    let root = try TOMLTableReader(document, name: "the file", keys: ["hub", "display", "vm"])
+    var uniques = UniqueValues()
+    hubSocket = try Self.hubSocket(root, folder, &uniques)
+    displays = []
+    for node in try root.tables("display") {
+      displays.append(try Display(node, folder, &uniques))
+    }
+    guard !displays.isEmpty else { throw ConfigurationError(line: 1, .noDisplay) }
+    machines = []
+    for node in try root.tables("vm") {
+      machines.append(try Machine(node, folder, displays, &uniques))
+    }
+  }
+
+  private static func hubSocket(
+    _ root: TOMLTableReader, _ folder: String, _ uniques: inout UniqueValues
+  ) throws(ConfigurationError) -> String? {
+    guard let node = root.table("hub") else { return nil }
+    return try TOMLTableReader(node, name: "[hub]", keys: ["socket"]).socket("socket", folder, &uniques)
+  }
+}
+
+extension Configuration.Display {
+  private static let keys = ["name", "size", "output", "refresh", "password_file"]
+
+  fileprivate init(
+    _ node: TOMLNode, _ folder: String, _ uniques: inout UniqueValues
+  ) throws(ConfigurationError) {
+    let table = try TOMLTableReader(node, name: "[[display]]", keys: Self.keys)
+    name = try table.name(of: "display", &uniques)
+    size = try table.size("size")
+    let output = try table.need("output", table.parsed("output", DisplayOutput.expectation) { DisplayOutput($0) })
+    if case .vnc = output.value { try uniques.add("the output", "\(output.value)", at: output.line) }
+    self.output = output.value
+    refresh = try table.integer("refresh", in: Configuration.refreshRates)?.value
+    passwordFile = try table.path("password_file", folder)?.value
+    if !output.value.isLocal && passwordFile == nil {
+      throw ConfigurationError(line: output.line, .passwordNeeded(address: "\(output.value)"))
+    }
+  }
+}
+
+extension Configuration.Machine {
+  private static let keys = ["name", "socket", "memory_limit", "command", "restart", "scanout"]
+
+  fileprivate init(
+    _ node: TOMLNode, _ folder: String, _ displays: [Configuration.Display], _ uniques: inout UniqueValues
+  ) throws(ConfigurationError) {
+    let table = try TOMLTableReader(node, name: "[[vm]]", keys: Self.keys)
+    name = try table.name(of: "VM", &uniques)
+    socket = try table.need("socket", table.socket("socket", folder, &uniques))
+    memoryLimit = try table.memorySize("memory_limit")
+    let command = try table.command("command")
+    self.command = command ?? []
+    let restart = try table.boolean("restart")
+    if let restart, command == nil {
+      throw ConfigurationError(line: restart.line, .needsKey("restart", needed: "command"))
+    }
+    self.restart = restart?.value ?? false
+    scanouts = []
+    for node in try table.tables("scanout") { scanouts.append(try Configuration.Scanout(node, displays)) }
+    guard (1...Configuration.maximumScanouts).contains(scanouts.count) else {
+      throw ConfigurationError(line: table.line, .scanoutCount(scanouts.count, machine: name))
+    }
+  }
+}
+
+extension Configuration.Scanout {
+  private static let keys = ["display", "x", "y", "width", "height", "layer", "scale", "opacity"]
+
+  fileprivate init(_ node: TOMLNode, _ displays: [Configuration.Display]) throws(ConfigurationError) {
+    let table = try TOMLTableReader(node, name: "[[vm.scanout]]", keys: Self.keys)
+    let wanted = try table.need("display", table.string("display"))
+    guard let display = displays.first(where: { $0.name == wanted.value }) else {
+      throw ConfigurationError(line: wanted.line, .unknownDisplay(wanted.value, known: displays.map(\.name)))
+    }
+    self.display = display.name
+    area = try Self.area(table)
+    guard area.fits(in: display.size) else {
+      throw ConfigurationError(
+        line: table.line, .areaOutsideDisplay(area, display: display.name, size: display.size))
+    }
+    layer = try table.integer("layer", in: Configuration.layers)?.value ?? 0
+    let modes = Configuration.ScaleMode.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
+    scale = try table.parsed("scale", modes) { Configuration.ScaleMode(rawValue: $0) }?.value ?? .fit
+    opacity = try table.number("opacity", in: 0...1)?.value ?? 1
+  }
+
+  private static func area(_ table: TOMLTableReader) throws(ConfigurationError) -> Rectangle {
+    let corners = 0...Configuration.extents.upperBound
+    return Rectangle(
+      x: UInt32(clamping: try table.need("x", table.integer("x", in: corners)).value),
+      y: UInt32(clamping: try table.need("y", table.integer("y", in: corners)).value),
+      width: UInt32(clamping: try table.need("width", table.integer("width", in: Configuration.extents)).value),
+      height: UInt32(clamping: try table.need("height", table.integer("height", in: Configuration.extents)).value))
+  }
+}
+
+extension TOMLTableReader {
+  fileprivate func name(
+    of what: String, _ uniques: inout UniqueValues
+  ) throws(ConfigurationError) -> String {
+    let expected =
+      "1 to \(Configuration.maximumNameLength) letters, digits, \"-\", \"_\" or \".\", the first a letter or a digit"
+    let name = try need("name", parsed("name", expected) { Configuration.isName($0) ? $0 : nil })
+    try uniques.add(what, name.value, at: name.line)
+    return name.value
+  }
+
+  fileprivate func size(_ key: String) throws(ConfigurationError) -> Size {
+    let extents = Configuration.extents
+    let expected = "\"WIDTHxHEIGHT\" with \(extents.lowerBound) to \(extents.upperBound) each, such as \"1280x800\""
+    return try need(key, parsed(key, expected) { Configuration.size($0) }).value
+  }
+
+  fileprivate func path(_ key: String, _ folder: String) throws(ConfigurationError) -> Located<String>? {
+    try parsed(key, "a path") { $0.isEmpty ? nil : TextFile.absolute($0, in: folder) }
+  }
+
+  fileprivate func socket(
+    _ key: String, _ folder: String, _ uniques: inout UniqueValues
+  ) throws(ConfigurationError) -> String? {
+    guard let path = try path(key, folder) else { return nil }
+    guard path.value.utf8.count <= Configuration.maximumSocketPathLength else {
+      let expected = "a path of at most \(Configuration.maximumSocketPathLength) bytes; a shorter folder helps"
+      throw bad(path.line, key, "\"\(path.value)\"", expected)
+    }
+    try uniques.add("the socket", path.value, at: path.line)
+    return path.value
+  }
+
+  fileprivate func command(_ key: String) throws(ConfigurationError) -> [String]? {
+    guard let words = try strings(key) else { return nil }
+    guard let program = words.value.first, !program.isEmpty else {
+      throw bad(
+        words.line, key, "without a program", "the program and its arguments, such as [\"qemu\", \"-m\", \"1G\"]")
+    }
+    return words.value
+  }
+}
+
+extension Configuration {
+  /// Whether a display or a VM may be called that.
+  public static func isName(_ text: String) -> Bool {
+    guard (1...maximumNameLength).contains(text.utf8.count), let first = text.utf8.first else { return false }
+    return isLetterOrDigit(first)
+      && text.utf8.allSatisfy { isLetterOrDigit($0) || $0 == 0x2D || $0 == 0x2E || $0 == 0x5F }
+  }
+
+  private static func isLetterOrDigit(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: "9"):
+      true
+    default: false
+    }
+  }
+
+  /// Reads a size that a display or a scanout can have.
+  public static func size(_ text: String) -> Size? {
+    guard let size = Size(text), extents.contains(Int(size.width)), extents.contains(Int(size.height)) else {
+      return nil
+    }
+    return size
+  }
+}
+
+/// Values that may be there once only.
+private struct UniqueValues {
+  private var lines: [String: Int] = [:]
+
+  mutating func add(_ what: String, _ value: String, at line: Int) throws(ConfigurationError) {
+    let first = lines.updateValue(line, forKey: "\(what) \(value)")
+    if let first { throw ConfigurationError(line: line, .duplicate(what: what, value: value, firstLine: first)) }
+  }
+}

@@ -1,0 +1,169 @@
+import Buffers
+import Hub
+import HubProtocol
+import Supervisor
+import Testing
+
+@testable import MuntinCommands
+
+@Suite struct TextTests {
+  @Test func columnsAreAsWideAsTheyNeed() {
+    var table = TextTable([.init("NAME"), .init("COUNT", .right), .init("LAST")])
+    table.add(["alpha", "7", ""])
+    table.add(["b\u{1B}", "12345678", "x"])
+    #expect(table.description == "NAME      COUNT  LAST\nalpha         7\nb?     12345678  x")
+  }
+
+  @Test(
+    arguments: [
+      (0, "0 B"), (999, "999 B"), (1024, "1.0 KiB"), (1 << 20, "1.0 MiB"), (1_023_999, "1000.0 KiB"),
+      (268_435_456, "256.0 MiB"), (UInt64.max, "16777216.0 TiB"),
+    ] as [(UInt64, String)])
+  func bytesForPeople(bytes: UInt64, text: String) {
+    #expect(ByteText.of(bytes) == text)
+  }
+
+  @Test func jsonIsEscaped() {
+    let value = JSONValue.object([
+      ("a\"b", .string("x\\\n\u{1}é")), ("n", .null), ("l", .array([.integer(-1), .boolean(true)])),
+    ])
+    #expect(value.description == #"{"a\"b":"x\\\n\u0001é","n":null,"l":[-1,true]}"#)
+    #expect(JSONValue.array([]).lines == "[]")
+    #expect(JSONValue.array([.integer(1), .integer(2)]).lines == "[\n  1,\n  2\n]")
+  }
+
+  @Test(arguments: [
+    ("plain", "plain"), ("", "''"), ("a b", "'a b'"), ("it's", #"'it'\''s'"#), ("$(x)", "'$(x)'"), ("a,b=c", "a,b=c"),
+  ])
+  func wordsForAShell(word: String, quoted: String) {
+    #expect(ShellWord.quoted(word) == quoted)
+  }
+
+  @Test(arguments: [("x", "x"), ("", "\"\""), ("a b", "\"a b\""), ("a\"\\\n", #""a\"\\?""#)])
+  func valuesInTheLog(value: String, quoted: String) {
+    #expect(LineLogHandler.quoted(value) == quoted)
+  }
+}
+
+@Suite struct HubListTests {
+  private func name(_ text: String) throws -> PeerName {
+    try #require(PeerName(text))
+  }
+
+  private func vms() throws -> [VMRecord] {
+    [
+      VMRecord(
+        name: try name("alpha"), socketPath: "/run/a.sock", memoryLimit: 256 << 20, bytes: 3 << 20, flushes: 42,
+        buffers: 2, state: .connected, processID: 17,
+        scanouts: [
+          .init(
+            scanout: ScanoutIndex(0), isOn: true, mode: Size(width: 960, height: 720),
+            shown: Size(width: 1024, height: 768), flushes: 42),
+          .init(
+            scanout: ScanoutIndex(1), isOn: false, mode: Size(width: 640, height: 480),
+            shown: Size(width: 0, height: 0),
+            flushes: 0),
+        ]),
+      VMRecord(
+        name: try name("b"), socketPath: "", memoryLimit: 0, bytes: 0, flushes: 0, buffers: 0, state: .expected,
+        processID: 0, scanouts: []),
+    ]
+  }
+
+  @Test func machinesForPeople() throws {
+    #expect(
+      HubList(vms: try vms()).table.description == """
+        NAME   STATE      SCREENS                 MEMORY      LIMIT  FLUSHES  PID  SOCKET
+        alpha  connected  1024x768, 640x480 off  3.0 MiB  256.0 MiB       42   17  /run/a.sock
+        b      expected   -                          0 B          -        0    -  -
+        """)
+  }
+
+  @Test func machinesForPrograms() throws {
+    #expect(
+      HubList(vms: try vms()).json.description
+        == #"[{"name":"alpha","state":"connected","pid":17,"socket":"/run/a.sock","memory_limit":268435456,"#
+        + #""memory_used":3145728,"buffers":2,"flushes":42,"scanouts":[{"scanout":0,"on":true,"mode":"960x720","#
+        + #""shown":"1024x768","flushes":42},{"scanout":1,"on":false,"mode":"640x480","shown":null,"flushes":0}]},"#
+        + #"{"name":"b","state":"expected","pid":null,"socket":"","memory_limit":null,"memory_used":0,"buffers":0,"#
+        + #""flushes":0,"scanouts":[]}]"#)
+  }
+
+  @Test func displaysForPeopleAndPrograms() throws {
+    let list = HubList(displays: [
+      DisplayRecord(
+        name: try name("wall"), output: "vnc 127.0.0.1:5900", size: Size(width: 1920, height: 720),
+        refreshMillihertz: 59_940, processID: 3, layers: 2, hasFrame: true),
+      DisplayRecord(
+        name: try name("x"), output: "", size: Size(width: 0, height: 0), refreshMillihertz: 0, processID: 0, layers: 0,
+        hasFrame: false),
+    ])
+    #expect(
+      list.table.description == """
+        NAME  SIZE         HZ  OUTPUT              LAYERS  PID
+        wall  1920x720  59.94  vnc 127.0.0.1:5900       2    3
+        x     -             -  not connected            0    -
+        """)
+    #expect(
+      list.json.description
+        == #"[{"name":"wall","size":"1920x720","refresh":59940,"output":"vnc 127.0.0.1:5900","layers":2,"pid":3,"#
+        + #""frame":true},{"name":"x","size":null,"refresh":0,"output":"","layers":0,"pid":null,"frame":false}]"#)
+  }
+
+  @Test func buffersForPeople() throws {
+    let id = BufferID.random()
+    let layout = try #require(PixelLayout(size: Size(width: 640, height: 480), format: .xrgb8888))
+    let list = HubList(buffers: [
+      BufferRecord(
+        buffer: BufferDescription(id: id, layout: layout), owner: try name("alpha"), bytes: 640 * 480 * 4,
+        state: .leased, leases: 2)
+    ])
+    #expect(
+      list.table.description == """
+        ID                                    OWNER  SIZE     FORMAT   MEMORY  STATE   LEASES
+        \(id)  alpha  640x480  XR24    1.2 MiB  leased       2
+        """)
+  }
+}
+
+@Suite struct LayoutConversionTests {
+  @Test func aConfigurationsPlacesBecomeTheHubs() throws {
+    let text = """
+      [[display]]
+      name = "wall"
+      size = "1280x480"
+      output = "headless"
+      [[vm]]
+      name = "alpha"
+      socket = "/a"
+      [[vm.scanout]]
+      display = "wall"
+      x = 0
+      y = 0
+      width = 640
+      height = 480
+      [[vm.scanout]]
+      display = "wall"
+      x = 640
+      y = 10
+      width = 320
+      height = 240
+      layer = -5
+      scale = "none"
+      opacity = 0.5
+      """
+    let layout = Layout(try Configuration(text: Array(text.utf8), file: "c.toml"))
+    let wall = try #require(PeerName("wall"))
+    let alpha = try #require(PeerName("alpha"))
+    #expect(layout.displays == [.init(name: wall, size: Size(width: 1280, height: 480))])
+    #expect(
+      layout.placements == [
+        .init(
+          vm: alpha, scanout: ScanoutIndex(0), display: wall, area: Rectangle(x: 0, y: 0, width: 640, height: 480),
+          mode: Size(width: 640, height: 480)),
+        .init(
+          vm: alpha, scanout: ScanoutIndex(1), display: wall, area: Rectangle(x: 640, y: 10, width: 320, height: 240),
+          z: -5, scaleMode: .none, opacity: 128, mode: Size(width: 320, height: 240)),
+      ])
+  }
+}

@@ -74,7 +74,7 @@ let package = Package(
     tests(of: "Platform"),
     .target(name: "CAllocations", path: "Tests/CAllocations"),
     tests(of: "Virtqueue", ["Platform", "CAllocations"]),
-    tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform"]),
+    tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform", "CAllocations"]),
     tests(of: "Buffers"),
     tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform", "CAllocations"]),
     tests(of: "HubProtocol", ["Buffers", "Platform"]),

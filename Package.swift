@@ -49,7 +49,7 @@ let package = Package(
     module(
       "GPUBackend",
       ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
-    module("Supervisor", ["HubProtocol", "Buffers", "Platform", logging]),
+    module("Supervisor", ["Buffers", "Platform", "CLinux", logging]),
 
     // Executables.
     module(
@@ -68,18 +68,20 @@ let package = Package(
       ], swiftSettings: settings),
 
     // Tests, fuzz bodies.
-    module("FuzzBodies", ["Virtqueue", "VhostUser", "GPUDevice", "HubProtocol", "Buffers", "Platform"]),
+    module(
+      "FuzzBodies",
+      ["Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Supervisor", "Buffers", "Platform"]),
     tests(of: "Platform"),
     .target(name: "CAllocations", path: "Tests/CAllocations"),
     tests(of: "Virtqueue", ["Platform", "CAllocations"]),
-    tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform"]),
+    tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform", "CAllocations"]),
     tests(of: "Buffers"),
-    tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform"]),
+    tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform", "CAllocations"]),
     tests(of: "HubProtocol", ["Buffers", "Platform"]),
     .executableTarget(
       name: "HubUnderTest", dependencies: ["Hub", logging], path: "Tests/HubUnderTest", swiftSettings: settings),
     tests(of: "Hub", ["HubUnderTest", "HubProtocol", "Buffers", "Platform"]),
-    tests(of: "Compositor", ["HubProtocol", "Buffers", "Platform", "CPNG", "CVNC", logging]),
+    tests(of: "Compositor", ["Hub", "HubProtocol", "Buffers", "Platform", "CPNG", "CVNC", logging]),
     tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),

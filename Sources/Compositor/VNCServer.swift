@@ -50,6 +50,7 @@ final class VNCServer {
 
   /// Serves until the mailbox says that it is closed.
   func run() {
+    Self.nameThread("muntin-vnc")
     while !isClosing {
       wait()
       readMail()
@@ -62,6 +63,13 @@ final class VNCServer {
       mailbox.clientCount = screen.clients.count
     }
     mailbox.clientCount = 0
+  }
+
+  /// For `top -H` and the like.
+  private static func nameThread(_ name: String) {
+    guard let file = fopen("/proc/thread-self/comm", "we") else { return }
+    fputs(name, file)
+    fclose(file)
   }
 
   private func wait() {

@@ -52,7 +52,8 @@ final class RFBClient {
   /// Whether the server hangs up before it sends anything more.
   func isHungUp() -> Bool {
     var byte: UInt8 = 0
-    return recv(socket, &byte, 1, 0) <= 0 && errno != EAGAIN
+    let count = recv(socket, &byte, 1, 0)
+    return count == 0 || (count < 0 && errno != EAGAIN)
   }
 
   /// The handshake without a password, up to ServerInit.

@@ -49,7 +49,7 @@ let package = Package(
     module(
       "GPUBackend",
       ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
-    module("Supervisor", ["HubProtocol", "Buffers", "Platform", logging]),
+    module("Supervisor", ["Buffers", "Platform", "CLinux", logging]),
 
     // Executables.
     module(
@@ -68,13 +68,15 @@ let package = Package(
       ], swiftSettings: settings),
 
     // Tests, fuzz bodies.
-    module("FuzzBodies", ["Virtqueue", "VhostUser", "GPUDevice", "HubProtocol", "Buffers", "Platform"]),
+    module(
+      "FuzzBodies",
+      ["Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Supervisor", "Buffers", "Platform"]),
     tests(of: "Platform"),
     .target(name: "CAllocations", path: "Tests/CAllocations"),
     tests(of: "Virtqueue", ["Platform", "CAllocations"]),
-    tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform"]),
+    tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform", "CAllocations"]),
     tests(of: "Buffers"),
-    tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform"]),
+    tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform", "CAllocations"]),
     tests(of: "HubProtocol", ["Buffers", "Platform"]),
     .executableTarget(
       name: "HubUnderTest", dependencies: ["Hub", logging], path: "Tests/HubUnderTest", swiftSettings: settings),

@@ -1,7 +1,9 @@
 // Memory files and their seals.
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <link.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "CLinux.h"
 
@@ -10,3 +12,17 @@ int muntin_memfd_create(const char *name) { return memfd_create(name, MFD_CLOEXE
 int muntin_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals); }
 
 int muntin_get_seals(int fd) { return fcntl(fd, F_GET_SEALS); }
+
+static int release_object(struct dl_phdr_info *object, size_t size, void *nothing) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  for (int index = 0; index < object->dlpi_phnum; index++) {
+    const ElfW(Phdr) *part = &object->dlpi_phdr[index];
+    if (part->p_type != PT_LOAD || part->p_flags & PF_W) continue;
+    uintptr_t start = (object->dlpi_addr + part->p_vaddr) & ~(page - 1);
+    uintptr_t end = (object->dlpi_addr + part->p_vaddr + part->p_memsz + page - 1) & ~(page - 1);
+    madvise((void *)start, end - start, MADV_DONTNEED);
+  }
+  return 0;
+}
+
+void muntin_release_program_pages(void) { dl_iterate_phdr(release_object, NULL); }

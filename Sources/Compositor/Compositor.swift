@@ -85,6 +85,7 @@ public final class Compositor {
           "refresh_mhz": "\(options.refreshMillihertz)",
         ])
       try compositor.start()
+      ProgramPages.release(on: loop)
       try loop.run()
       compositor.stop()
     } catch let error as SystemError {

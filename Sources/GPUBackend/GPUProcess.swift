@@ -93,6 +93,7 @@ public final class GPUProcess {
       log.info("serving", ["vm": "\(options.vmName)", "descriptor": "\(number)"])
     }
     hub?.client.start()
+    ProgramPages.release(on: loop)
     try loop.run()
     backend.close()
     if case .path(let path) = options.socket { unlink(path) }
@@ -104,6 +105,7 @@ extension GPUProcess: VhostUserBackendDelegate {
   public func frontendConnected(_ peer: UnixSocket.PeerCredentials?) {
     log.info("front-end connected", ["vm": "\(options.vmName)", "process": "\(peer?.pid ?? 0)"])
     hub?.sink.setVMConnected(true)
+    ProgramPages.release(on: loop)
   }
 
   /// The VM has gone; its card waits for the next one.

@@ -48,18 +48,26 @@ final class MirrorSink: DisplaySink {
 
   func cursorChanged(_ cursor: CursorState) {
     let (scanout, x, y) = (cursor.scanout.rawValue, UInt32(bitPattern: cursor.x), UInt32(bitPattern: cursor.y))
+    isHidden[Int(scanout)] = !cursor.isVisible
     guard let image = cursor.image else { return display.hideCursor(scanout: scanout, x: x, y: y) }
     display.setCursor(
       scanout: scanout, x: x, y: y, hotX: cursor.hotX, hotY: cursor.hotY, image: image.bytes)
   }
 
   func cursorMoved(_ scanout: ScanoutID, x: Int32, y: Int32) {
-    display.moveCursor(scanout: scanout.rawValue, x: UInt32(bitPattern: x), y: UInt32(bitPattern: y))
+    let (number, x, y) = (scanout.rawValue, UInt32(bitPattern: x), UInt32(bitPattern: y))
+    if isHidden[Int(number)] {
+      display.hideCursor(scanout: number, x: x, y: y)
+    } else {
+      display.moveCursor(scanout: number, x: x, y: y)
+    }
   }
 
   /// The display holds no picture's memory beyond what a scanout shows.
   func bufferRetired(_ buffer: HostBuffer) {}
 
+  /// The scanouts whose cursor the guest has taken away. One that it has only moved yet is shown, as QEMU does.
+  private var isHidden = [Bool](repeating: false, count: ScanoutID.maximumCount)
   /// Which part of its picture each scanout shows.
   private var sources = [Rectangle](repeating: .empty, count: ScanoutID.maximumCount)
 }

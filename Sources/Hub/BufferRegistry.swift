@@ -33,20 +33,22 @@ final class BufferEntry {
 
 /// Every buffer that is not freed.
 final class BufferRegistry {
-  private var entries: [BufferID: BufferEntry] = [:]
+  private var registered: [BufferID: BufferEntry] = [:]
+  /// Taken back by their owners, who may register the same ids again, and still held.
+  private var retired: [ObjectIdentifier: BufferEntry] = [:]
 
-  var all: Dictionary<BufferID, BufferEntry>.Values { entries.values }
+  var all: [BufferEntry] { Array(registered.values) + retired.values }
 
   /// Takes a buffer that can be read safely: a memory file that nobody can resize, that the holder of this descriptor
   /// cannot write, and that is as long as its layout says.
   func register(
     _ description: BufferDescription, owner: PeerName, descriptor: consuming FileDescriptor
   ) throws(Refusal) -> BufferEntry {
-    guard entries[description.id] == nil else {
+    guard registered[description.id] == nil else {
       throw Refusal(.badBuffer, reason: "buffer id \(description.id) is in use")
     }
     let entry = try Self.check(description, owner: owner, descriptor)
-    entries[entry.id] = entry
+    registered[entry.id] = entry
     return entry
   }
 
@@ -69,8 +71,9 @@ final class BufferRegistry {
 
   /// Its owner has taken it back or died.
   func retire(_ entry: BufferEntry) {
+    registered[entry.id] = nil
     entry.retire()
-    freeIfUnused(entry)
+    if entry.leases > 0 { retired[ObjectIdentifier(entry)] = entry }
   }
 
   func lease(_ entry: BufferEntry) {
@@ -79,10 +82,6 @@ final class BufferRegistry {
 
   func endLease(_ entry: BufferEntry) {
     entry.leases -= 1
-    freeIfUnused(entry)
-  }
-
-  private func freeIfUnused(_ entry: BufferEntry) {
-    if entry.isRetired && entry.leases == 0 { entries[entry.id] = nil }
+    if entry.leases == 0 { retired[ObjectIdentifier(entry)] = nil }
   }
 }

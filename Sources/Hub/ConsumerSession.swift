@@ -73,11 +73,17 @@ final class ConsumerSession: Session {
       throw Refusal(.unknownObject, reason: "buffer \(id) is not retired")
     }
     hub.registry.endLease(entry)
+    for view in views.values where view.scanout.content?.buffer.id == id { view.note(.content) }
+  }
+
+  /// Whether this consumer still holds another buffer that had the same id: it is sent this one after releasing that.
+  func holdsFormer(of entry: BufferEntry) -> Bool {
+    leases[entry.id].map { $0 !== entry } ?? false
   }
 
   /// A buffer was taken back by its owner.
   func noteRetired(_ entry: BufferEntry) {
-    guard leases[entry.id] != nil else { return }
+    guard leases[entry.id] === entry else { return }
     retiredUntold.append(entry.id)
     hub.schedule(peer)
   }

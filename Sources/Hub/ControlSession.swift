@@ -25,7 +25,7 @@ final class ControlSession: Session {
     case .screenshot(let display): try answerFrame(of: display, serial)
     default: throw Refusal(.notPermitted, reason: "not a control program's message")
     }
-    hub.schedule(peer)
+    pump()
   }
 
   func pump() {
@@ -62,8 +62,10 @@ final class ControlSession: Session {
         .map { .bufferRecord($0.record) }
     case .displays: return displays.map { .displayRecord($0) }
     case .clients:
-      return hub.clients.sorted { ($0.role.rawValue, $0.name, $0.processID) < ($1.role.rawValue, $1.name, $1.processID) }
-        .map { .clientRecord($0) }
+      return hub.clients.sorted {
+        ($0.role.rawValue, $0.name, $0.processID) < ($1.role.rawValue, $1.name, $1.processID)
+      }
+      .map { .clientRecord($0) }
     }
   }
 

@@ -26,12 +26,15 @@ public struct HubProcess {
       logger.info("ending", metadata: ["signal": "\(signal)"])
       loop.stop()
     }
-    let hub = Hub(loop: loop, configuration: Hub.Configuration(layout: layout), report: log)
+    let log = HubLog(logger)
+    let hub = Hub(loop: loop, configuration: Hub.Configuration(layout: layout), report: log.note)
     try prepareDirectory()
     try hub.listen(path: socketPath)
     defer { unlink(socketPath) }
     chmod(socketPath, S_IRUSR | S_IWUSR)
-    logger.info("listening", metadata: ["socket": "\(socketPath)", "layout": layout == nil ? "automatic" : "configured"])
+    logger.info(
+      "listening", metadata: ["socket": "\(socketPath)", "layout": layout == nil ? "automatic" : "configured"])
+    ProgramPages.release(on: loop)
     try loop.run()
     hub.close()
   }
@@ -41,23 +44,5 @@ public struct HubProcess {
     guard let slash = socketPath.lastIndex(of: "/"), slash > socketPath.startIndex else { return }
     let directory = String(socketPath[..<slash])
     guard mkdir(directory, S_IRWXU) == 0 || errno == EEXIST else { throw .last("mkdir \(directory)") }
-  }
-
-  private func log(_ event: HubEvent) {
-    switch event {
-    case .joined(let hello, let peer):
-      logger.log(
-        level: hello.role == .control ? .debug : .info, "joined",
-        metadata: ["role": "\(hello.role)", "name": "\(hello.name)", "pid": "\(peer.pid)"])
-    case .left(let hello?, let peer, let reason):
-      logger.log(
-        level: hello.role == .control ? .debug : .info, "left",
-        metadata: ["role": "\(hello.role)", "name": "\(hello.name)", "pid": "\(peer.pid)", "reason": "\(reason)"])
-    case .left(nil, let peer, let reason):
-      logger.debug("refused", metadata: ["pid": "\(peer.pid)", "uid": "\(peer.uid)", "reason": "\(reason)"])
-    case .turnedAway(let peer, let reason):
-      logger.debug("turned away", metadata: ["pid": "\(peer?.pid ?? 0)", "reason": "\(reason)"])
-    case .forgotten(let name): logger.info("forgotten", metadata: ["vm": "\(name)"])
-    }
   }
 }

@@ -96,7 +96,7 @@ final class LayerView {
     guard changes.contains(.content) else { return true }
     if vm.isAbsent { return tellAbsent(.gone) }
     guard vm.isConnected else { return tellAbsent(.offline) }
-    guard let content = scanout.content else { return tellAbsent(.off) }
+    guard let content = scanout.content, !consumer.holdsFormer(of: content.buffer) else { return tellAbsent(.off) }
     guard consumer.sendContent(content, of: description.id) else { return false }
     changes.remove(.content)
     return true

@@ -21,7 +21,9 @@ public enum Role: UInt32, Sendable, CustomStringConvertible {
 
 /// HELLO: who connects.
 public struct Hello: Equatable, Sendable {
+  /// The version that the peer speaks.
   public var version: UInt32 = Wire.version
+  /// What the peer is to the hub.
   public var role: Role
   /// The VM's, the display's or the program's name.
   public var name: PeerName
@@ -30,6 +32,7 @@ public struct Hello: Equatable, Sendable {
   /// The vhost-user socket of the VM's graphics card, at most 111 bytes; empty when there is none.
   public var socketPath = ""
 
+  /// A hello of this version.
   public init(role: Role, name: PeerName, memoryLimit: UInt64 = 0, socketPath: String = "") {
     self.role = role
     self.name = name
@@ -40,11 +43,14 @@ public struct Hello: Equatable, Sendable {
 
 /// WELCOME: which hub it is.
 public struct Welcome: Equatable, Sendable {
+  /// The version that the hub speaks.
   public var version: UInt32 = Wire.version
+  /// The hub's process.
   public var processID: Int32
   /// Random for each hub process.
   public var instance: UInt64
 
+  /// A welcome of this version.
   public init(processID: Int32, instance: UInt64) {
     self.processID = processID
     self.instance = instance
@@ -53,12 +59,14 @@ public struct Welcome: Equatable, Sendable {
 
 /// ERROR: why a connection ends or a request was declined.
 public struct Refusal: Error, Equatable, Sendable, CustomStringConvertible {
+  /// What kind of reason.
   public var code: ErrorCode
   /// Type of the message it is about; 0 when it is about none.
   public var messageType: UInt16
   /// For people; cut to 119 bytes.
   public var reason: String
 
+  /// A reason.
   public init(_ code: ErrorCode, about messageType: UInt16 = 0, reason: String) {
     self.code = code
     self.messageType = messageType
@@ -71,9 +79,12 @@ public struct Refusal: Error, Equatable, Sendable, CustomStringConvertible {
 
 /// BUFFER_REGISTER, FRAME_REGISTER, FRAME: what a descriptor's memory is.
 public struct BufferDescription: Hashable, Sendable {
+  /// The buffer's identity.
   public var id: BufferID
+  /// Where its pixels are.
   public var layout: PixelLayout
 
+  /// A buffer.
   public init(id: BufferID, layout: PixelLayout) {
     self.id = id
     self.layout = layout
@@ -84,21 +95,26 @@ public struct BufferDescription: Hashable, Sendable {
 public struct ScanoutState: Equatable, Sendable {
   /// A part of a buffer.
   public struct Content: Hashable, Sendable {
+    /// One that the producer has registered.
     public var buffer: BufferID
+    /// The part that is shown; inside the buffer, not empty.
     public var source: Rectangle
 
+    /// A part of a buffer.
     public init(buffer: BufferID, source: Rectangle) {
       self.buffer = buffer
       self.source = source
     }
   }
 
+  /// Which screen.
   public var scanout: ScanoutIndex
   /// The size that the scanout offers its guest.
   public var mode: Size
   /// Nil: off.
   public var content: Content?
 
+  /// What a screen shows.
   public init(scanout: ScanoutIndex, mode: Size, content: Content?) {
     self.scanout = scanout
     self.mode = mode
@@ -108,12 +124,14 @@ public struct ScanoutState: Equatable, Sendable {
 
 /// DISPLAY_ANNOUNCE: what a consumer's display is.
 public struct DisplayDescription: Equatable, Sendable {
+  /// Columns and rows.
   public var size: Size
   /// Frames per 1000 seconds.
   public var refreshMillihertz: UInt32
   /// Where it can be seen, for people ("vnc 127.0.0.1:5900"); cut to 127 bytes.
   public var output: String
 
+  /// A display.
   public init(size: Size, refreshMillihertz: UInt32, output: String) {
     self.size = size
     self.refreshMillihertz = refreshMillihertz
@@ -123,17 +141,22 @@ public struct DisplayDescription: Equatable, Sendable {
 
 /// LAYER_SET: where a scanout is on the display.
 public struct LayerDescription: Equatable, Sendable {
+  /// The layer's identity.
   public var id: LayerID
+  /// Whose picture.
   public var vm: PeerName
+  /// Which of its screens.
   public var scanout: ScanoutIndex
   /// On the display; may reach beyond it.
   public var area: Rectangle
   /// Higher is nearer; equal numbers in order of ids.
   public var z: Int32
+  /// How a picture of another size meets the area.
   public var scaleMode: ScaleMode
   /// 0 invisible, 255 opaque.
   public var opacity: UInt8
 
+  /// A layer.
   public init(
     id: LayerID, vm: PeerName, scanout: ScanoutIndex, area: Rectangle, z: Int32 = 0, scaleMode: ScaleMode = .fit,
     opacity: UInt8 = 255
@@ -175,10 +198,14 @@ public enum LayerPicture: Equatable, Sendable {
 
 /// LAYER_RECALL: a layer that a consumer showed before it lost the hub.
 public struct LayerRecall: Hashable, Sendable {
+  /// The layer's identity.
   public var id: LayerID
+  /// Whose picture.
   public var vm: PeerName
+  /// Which of its screens.
   public var scanout: ScanoutIndex
 
+  /// A layer that was shown.
   public init(id: LayerID, vm: PeerName, scanout: ScanoutIndex) {
     self.id = id
     self.vm = vm

@@ -34,14 +34,18 @@ public struct VMRecord: Equatable, Sendable {
 
   /// One of its screens.
   public struct Scanout: Equatable, Sendable {
+    /// Which one.
     public var scanout: ScanoutIndex
+    /// Whether it shows a picture.
     public var isOn: Bool
     /// What is offered to the guest.
     public var mode: Size
     /// What the guest shows; empty when off.
     public var shown: Size
+    /// Flushes since the producer came first.
     public var flushes: UInt64
 
+    /// A screen.
     public init(scanout: ScanoutIndex, isOn: Bool, mode: Size, shown: Size, flushes: UInt64) {
       self.scanout = scanout
       self.isOn = isOn
@@ -51,18 +55,26 @@ public struct VMRecord: Equatable, Sendable {
     }
   }
 
+  /// Its name.
   public var name: PeerName
+  /// The vhost-user socket of its graphics card; may be empty.
   public var socketPath: String
+  /// Bytes that its buffers may have; 0 when nobody said.
   public var memoryLimit: UInt64
   /// Bytes of its buffers, those that are retired but still read included.
   public var bytes: UInt64
+  /// Flushes of all its scanouts.
   public var flushes: UInt64
+  /// How many buffers it has.
   public var buffers: UInt32
+  /// Whether it is there.
   public var state: State
   /// Of the producer; 0 when there is none.
   public var processID: Int32
+  /// Its screens, in order.
   public var scanouts: [Scanout]
 
+  /// A VM.
   public init(
     name: PeerName, socketPath: String, memoryLimit: UInt64, bytes: UInt64, flushes: UInt64, buffers: UInt32,
     state: State, processID: Int32, scanouts: [Scanout]
@@ -100,14 +112,18 @@ public struct BufferRecord: Equatable, Sendable {
     }
   }
 
+  /// Its id and layout.
   public var buffer: BufferDescription
+  /// The VM that registered it.
   public var owner: PeerName
   /// Of its memory file.
   public var bytes: UInt64
+  /// Where it is in its life.
   public var state: State
   /// Consumers that hold it.
   public var leases: UInt32
 
+  /// A buffer.
   public init(buffer: BufferDescription, owner: PeerName, bytes: UInt64, state: State, leases: UInt32) {
     self.buffer = buffer
     self.owner = owner
@@ -119,17 +135,22 @@ public struct BufferRecord: Equatable, Sendable {
 
 /// DISPLAY_RECORD: a display as `muntin list displays` shows it.
 public struct DisplayRecord: Equatable, Sendable {
+  /// Its name.
   public var name: PeerName
+  /// Where it can be seen, for people.
   public var output: String
   /// Empty when it is not connected and the layout gives no size.
   public var size: Size
+  /// Frames per 1000 seconds.
   public var refreshMillihertz: UInt32
   /// Of the consumer; 0 when it is not connected.
   public var processID: Int32
+  /// How many layers it shows.
   public var layers: UInt32
   /// Whether a screenshot can be taken.
   public var hasFrame: Bool
 
+  /// A display.
   public init(
     name: PeerName, output: String, size: Size, refreshMillihertz: UInt32, processID: Int32, layers: UInt32,
     hasFrame: Bool
@@ -146,13 +167,20 @@ public struct DisplayRecord: Equatable, Sendable {
 
 /// CLIENT_RECORD: a connection of the hub.
 public struct ClientRecord: Equatable, Sendable {
+  /// What it calls itself.
   public var name: PeerName
+  /// What it is to the hub.
   public var role: Role
+  /// Its process.
   public var processID: Int32
+  /// Its user.
   public var userID: UInt32
+  /// Messages that the hub took from it.
   public var messagesReceived: UInt64
+  /// Messages that the hub sent it.
   public var messagesSent: UInt64
 
+  /// A connection.
   public init(
     name: PeerName, role: Role, processID: Int32, userID: UInt32, messagesReceived: UInt64, messagesSent: UInt64
   ) {

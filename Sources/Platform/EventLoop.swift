@@ -40,11 +40,17 @@ public final class EventLoop {
     var handler: ((Readiness) -> Void)?
   }
 
+  /// In a struct, so that storing a closure in an array needs no box around it.
+  private struct Deferred {
+    let run: () -> Void
+  }
+
   private let epoll: FileDescriptor
   private var watches: [Watch] = []
   private var freeSlots: [UInt32] = []
   private var timers = TimerQueue()
-  private var deferred: [() -> Void] = []
+  private var deferred: [Deferred] = []
+  private var spareDeferred: [Deferred] = []
   private var events = [muntin_epoll_event](repeating: muntin_epoll_event(), count: 64)
   private var signalFile: SharedDescriptor?
   private var running = false
@@ -107,7 +113,7 @@ public final class EventLoop {
 
   /// Calls `handler` once, after the events that are being handled now (or at once in the next turn).
   public func afterEvents(_ handler: @escaping () -> Void) {
-    deferred.append(handler)
+    deferred.append(Deferred(run: handler))
   }
 
   /// Takes the signals over for this thread and calls `handler` with each. Call once, before other threads start.
@@ -164,9 +170,13 @@ public final class EventLoop {
 
   private func runDeferred() {
     guard !deferred.isEmpty else { return }
-    let handlers = deferred
-    deferred.removeAll(keepingCapacity: true)
-    for handler in handlers { handler() }
+    // Two arrays in turn: neither is allocated again, and handlers may defer more.
+    var batch: [Deferred] = []
+    swap(&batch, &spareDeferred)
+    swap(&batch, &deferred)
+    for index in batch.indices { batch[index].run() }
+    batch.removeAll(keepingCapacity: true)
+    spareDeferred = batch
   }
 
   private func waitLimit(_ timeout: Duration?) -> Int64 {

@@ -25,6 +25,8 @@ final class BackendRequestChannel {
     self.loop = loop
   }
 
+  deinit { close() }
+
   /// Takes the channel over, in the place of any earlier one.
   func open(_ descriptor: consuming FileDescriptor) throws(SystemError) {
     close()

@@ -26,6 +26,8 @@ final class ConnectionLobby {
     self.loop = loop
   }
 
+  deinit { close() }
+
   /// Whether somebody has the device; meanwhile nobody here is listened to.
   var isOccupied = false {
     didSet {

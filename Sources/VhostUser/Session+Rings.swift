@@ -97,9 +97,12 @@ extension Session {
     ring.error = hasDescriptor ? try takeDoorbell(of: .setVringErr) : nil
   }
 
-  /// A descriptor that we write to; it must not be able to hold us.
+  /// A descriptor that we write to. Only an eventfd (a file without a type) can neither hold us nor end us: a pipe or a
+  /// socket may be full, or broken and raise SIGPIPE.
   private func takeDoorbell(of code: RequestCode) throws(VhostUserError) -> SharedDescriptor {
     let descriptor = try takeDescriptor(of: code)
+    var status = stat()
+    guard fstat(descriptor.raw, &status) == 0, status.st_mode & S_IFMT == 0 else { throw .noDoorbell(code) }
     do {
       try UnixSocket.setNonBlocking(descriptor.raw, true)
     } catch {

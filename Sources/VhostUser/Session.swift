@@ -57,6 +57,12 @@ final class Session {
     channel.refused = { [unowned self] code in self.owner.session(self, refusedBackendRequest: code) }
   }
 
+  deinit {
+    // Only of a session that was never ended: nobody may be called any more.
+    for token in [socketToken, faultToken] + rings.map(\.kickToken) { if let token { loop.unwatch(token) } }
+    for timer in rings.compactMap(\.pollTimer) { loop.cancel(timer) }
+  }
+
   /// Starts to listen to the front-end, and handles what it has already sent.
   func begin() {
     do throws(SystemError) {

@@ -39,14 +39,14 @@ public enum VhostUserError: Error, Equatable, Sendable {
   case tooManyRegions(Int)
   /// No region has these addresses and size.
   case noSuchRegion(RegionDescription)
+  /// The descriptor to ring is no eventfd.
+  case noDoorbell(RequestCode)
   /// A ring cannot be used as it was set up.
   case ring(UInt32, VirtqueueError)
 
   // The connection ended.
   /// The peer has gone.
   case closed
-  /// The peer does not read its answers.
-  case notReading
   /// The peer took memory away that it had shared.
   case memoryFault
   /// The back-end was told to end.

@@ -52,13 +52,14 @@ def test_smaller_mode_is_scaled_into_its_area_or_shown_pixel_for_pixel(up, machi
 def test_two_screens_of_one_guest_are_two_pictures(up, machines):
     display = up({"vm": [Screen(0, 0, 640, 400), Screen(640, 0, 512, 384)]})
     machine = machines("vm", vhost_user_gpu(display.socket("vm"), scanouts=2)).boot()
-    first = machine.painter()
-    assert first.ask("connectors").split()[-1] == "2"
-    first.fill(4)
+    painter = machine.painter()
+    assert painter.ask("connectors").split()[-1] == "2"
+    painter.fill(4)
     display.wait_for_picture("vm", painted((640, 400), 4))
-    assert first.ask("use 1").split()[-1] == "512x384"
-    first.fill(5)
+    assert painter.ask("use 1").split()[-1] == "512x384"
+    painter.fill(5)
     display.wait_for_picture("vm", painted((512, 384), 5), scanout=1)
+    display.wait_for_picture("vm", painted((640, 400), 4), scanout=0)
 
 
 def test_cursor_is_drawn_above_the_picture_moves_and_goes(up, machines):

@@ -137,10 +137,12 @@ private func isOpen(_ raw: Int32) -> Bool { fcntl(raw, F_GETFD) >= 0 }
     #expect(throws: ProtocolError.badField(type: 0x0302, field: "name")) { try parse(bytes) }
   }
 
-  @Test(arguments: [
-    (16, 0), (16, 16_385), (20, 0), (20, 0xffff_ffff), (24, 0), (24, 0x3131_3131), (28, 0), (28, 399), (36, 0xffff_ffff),
-    (40, 1),
-  ] as [(Int, UInt32)])
+  @Test(
+    arguments: [
+      (16, 0), (16, 16_385), (20, 0), (20, 0xffff_ffff), (24, 0), (24, 0x3131_3131), (28, 0), (28, 399),
+      (36, 0xffff_ffff),
+      (40, 1),
+    ] as [(Int, UInt32)])
   func `a layout that cannot be is refused`(offset: Int, value: UInt32) throws {
     var bytes = MessageSamples.bytes(of: .bufferRegister(MessageSamples.buffer), descriptor: true)
     withUnsafeBytes(of: value.littleEndian) { bytes.replaceSubrange(16 + offset..<20 + offset, with: $0) }

@@ -156,4 +156,29 @@ import Testing
     try world.wait("freed") { world.hub?.registry.all.isEmpty == true }
     #expect(held?.mark == 77)
   }
+
+  @Test func `a display that does not release holds up nobody, and gets the buffer of the same id afterwards`() throws {
+    let world = try World()
+    let consumer = try world.raw()
+    let display = world.display("other")
+    var former: RawPeer? = try world.raw()
+    try consumer.becomeConsumer()
+    let buffer = try #require(try former?.becomeProducer("a"))
+    _ = try consumer.shownLayer()
+    former = nil
+    _ = try consumer.wait("retired") { if case .bufferRetired = $0 { true } else { nil } }
+    try world.wait("gone") { display.log.absence("a") == .gone }
+    consumer.forget()
+    let next = try world.raw()
+    try next.hello(.producer, "a")
+    try next.send(.vmState(connected: true))
+    try next.register(buffer)
+    try next.show(buffer)
+    try world.wait("shown on the other display") { display.log.buffer("a") != nil }
+    _ = try consumer.wait("not shown here") { if case .layerContent(_, .absent(.off)) = $0 { true } else { nil } }
+    try consumer.send(.bufferRelease(buffer.description.id))
+    _ = try consumer.shownLayer()
+    #expect(consumer.descriptorCount == 2)
+    #expect(world.hub?.registry.all.map(\.leases) == [2])
+  }
 }

@@ -95,7 +95,8 @@ import Testing
     let producer = try world.raw()
     _ = try producer.becomeProducer("a")
     _ = try consumer.shownLayer()
-    let layers = Set(try consumer.all { message, _ in if case .layerSet(let layer) = message { layer.id } else { nil } })
+    let layers = Set(
+      try consumer.all { message, _ in if case .layerSet(let layer) = message { layer.id } else { nil } })
     #expect(layers.count == 2)
     try producer.flush(1)
     try world.wait("damage") { try consumer.damages().count == 2 }

@@ -20,6 +20,19 @@ import Testing
     loop.unwatch(token)
   }
 
+  @Test func `each ring of a doorbell that nobody drains is told once at an edge`() throws {
+    let loop = try EventLoop()
+    let bell = try Doorbell.create()
+    var woken = 0
+    let token = try loop.watch(bell.raw, for: [.readable, .edge]) { _ in woken += 1 }
+    for round in 1...3 {
+      Doorbell.ring(bell.raw)
+      for _ in 0..<3 { try loop.runOnce(timeout: .zero) }
+      #expect(woken == round)
+    }
+    loop.unwatch(token)
+  }
+
   @Test func `an unwatched descriptor is silent even when its event is already there`() throws {
     let loop = try EventLoop()
     let first = try Doorbell.create()

@@ -17,7 +17,7 @@ struct ConnectionTests {
       try bench.frontend.openBackendChannel()
       #expect(try bench.echoes())
       let which = VringDescriptor(index: 1, hasDescriptor: true)
-      for request in [Request.setVringKick(which), .setVringCall(which), .setVringErr(which), .setBackendReqFd] {
+      for request in [Request.setVringKick(which), .setBackendReqFd, .gpuSetSocket] {
         try bench.frontend.call(request, descriptors: [tracer.raw])
       }
       try bench.reconnect()
@@ -25,6 +25,7 @@ struct ConnectionTests {
       #expect(bench.device.resets == round)
       #expect(bench.device.running.isEmpty)
       #expect(bench.device.memory?.regions.isEmpty == true)
+      bench.recorder.displaySockets = []
       #expect(tracer.isClosedEverywhere())
     }
   }
@@ -130,6 +131,21 @@ struct ConnectionTests {
     #expect(try bench.echoes())
     #expect(bench.recorder.displaySockets.count == 2)
     _ = (first.raw, second.raw)
+  }
+
+  @Test("a back-end that goes without being closed leaves nothing on the loop")
+  func forgotten() throws {
+    let loop = try EventLoop()
+    let (theirs, ours) = try UnixSocket.pair(.stream).take()
+    let frontend = VhostUserFrontend(FileDescriptor(adopting: ours))
+    frontend.timeLimit = .milliseconds(50)
+    frontend.whileWaiting = { try? loop.runOnce(timeout: .milliseconds(1)) }
+    do {
+      let backend = VhostUserBackend(device: LoopbackDevice(), loop: loop)
+      try backend.serve(FileDescriptor(adopting: theirs))
+      #expect(try frontend.word(.getFeatures) != 0)
+    }
+    #expect(throws: VhostUserError.self) { try frontend.word(.getFeatures) }
   }
 
   @Test("a backend that is told to end hangs up")

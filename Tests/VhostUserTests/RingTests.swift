@@ -258,15 +258,30 @@ struct RingTests {
   func fullCall() throws {
     let bench = try Bench()
     try bench.start()
-    var pipe: [Int32] = [-1, -1]
-    #expect(Glibc.pipe(&pipe) == 0)
-    defer { pipe.forEach { close($0) } }
-    try UnixSocket.setNonBlocking(pipe[1], true)
-    let page = [UInt8](repeating: 0, count: 4096)
-    while write(pipe[1], page, page.count) > 0 {}
-    try UnixSocket.setNonBlocking(pipe[1], false)
+    let bell = try Doorbell.create()
+    var full = UInt64.max - 1
+    #expect(write(bell.raw, &full, 8) == 8)
+    try UnixSocket.setNonBlocking(bell.raw, false)
     try bench.frontend.call(
-      .setVringCall(VringDescriptor(index: 0, hasDescriptor: true)), descriptors: [pipe[1]])
+      .setVringCall(VringDescriptor(index: 0, hasDescriptor: true)), descriptors: [bell.raw])
+    #expect(try bench.echoes())
+  }
+
+  @Test("a call or error descriptor that is no eventfd is refused: it could block or break")
+  func noEventfd() throws {
+    let bench = try Bench()
+    try bench.start()
+    let tracer = try Tracer()
+    let pair = try UnixSocket.pair(.stream)
+    let which = VringDescriptor(index: 0, hasDescriptor: true)
+    for request in [Request.setVringCall(which), .setVringErr(which)] {
+      for raw in [tracer.raw, pair.first.raw, bench.arena.regions[0].file.raw] {
+        #expect { try bench.frontend.call(request, descriptors: [raw]) } throws: {
+          VhostUserError.isRefusal(of: request.code, $0)
+        }
+        #expect(bench.recorder.refusals.last == .noDoorbell(request.code))
+      }
+    }
     #expect(try bench.echoes())
   }
 }

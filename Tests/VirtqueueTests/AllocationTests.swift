@@ -4,7 +4,7 @@ import Testing
 @testable import Virtqueue
 
 /// A request costs no allocation once the queue is warm.
-@Suite struct AllocationTests {
+@Suite(.enabled(if: muntin_counts_allocations(), "a sanitizer has its own malloc")) struct AllocationTests {
   @Test(arguments: Format.allCases)
   func `requests in a row allocate nothing`(format: Format) throws {
     let pair = try Pair(format, size: 64)

@@ -124,6 +124,45 @@ import Testing
     #expect(pair.queue.enableKicks())
   }
 
+  @Test(arguments: Format.allCases)
+  func `completions of many turns of the ring call in the end`(format: Format) throws {
+    let pair = try Pair(format)
+    pair.driver.suppressCalls()
+    try pair.offer()
+    try pair.serve()
+    pair.queue.notifyIfNeeded()
+    _ = pair.driver.wasCalled()
+    for _ in 0..<70_001 {
+      _ = pair.completions()
+      _ = pair.driver.enableCalls()
+      try pair.offer(1, 0)
+      try pair.serve()
+    }
+    pair.queue.notifyIfNeeded()
+    #expect(pair.driver.wasCalled())
+  }
+
+  @Test(arguments: Format.allCases)
+  func `the first completion after a start calls, whatever event the driver has passed`(format: Format) throws {
+    let pair = try Pair(format)
+    for _ in 0..<5 {
+      try pair.offer(1, 0)
+      try pair.serve()
+      _ = pair.completions()
+    }
+    pair.queue.notifyIfNeeded()
+    _ = pair.driver.enableCalls()
+    try pair.offer(1, 0)
+    try pair.serve()
+    _ = pair.completions()
+    try pair.resume()
+    _ = pair.driver.wasCalled()
+    try pair.offer(1, 0)
+    try pair.serve()
+    pair.queue.notifyIfNeeded()
+    #expect(pair.driver.wasCalled())
+  }
+
   @Test func `event indices pass where the counters wrap`() {
     #expect(passes(0xffff, from: 0xfffe, to: 0))
     #expect(passes(0xffff, from: 0xffff, to: 0))

@@ -69,6 +69,21 @@ import Testing
   }
 
   @Test(arguments: Format.allCases)
+  func `chains that were overtaken are completed in the order in which they were taken`(format: Format) throws {
+    let pair = try Pair(format, size: 16)
+    // Entries that were used and freed in another order before.
+    for _ in 0..<4 { try pair.offer(1, 0) }
+    let before = try (0..<4).map { _ in try pair.take() }
+    for index in [1, 3, 0, 2] { pair.queue.push(before[index], written: 0) }
+    _ = pair.completions()
+    let tokens = try (0..<5).map { _ in try pair.offer(1, 0) }
+    let chains = try tokens.map { _ in try pair.take() }
+    pair.queue.push(chains[4], written: 0)
+    pair.queue.stop()
+    #expect(pair.completions().map(\.token) == [tokens[4]] + tokens[..<4])
+  }
+
+  @Test(arguments: Format.allCases)
   func `a stopped queue is silent`(format: Format) throws {
     let pair = try Pair(format)
     try pair.offer(1, 1)

@@ -12,12 +12,15 @@ private func runDriver(
 /// The target that runs: libFuzzer knows one function without context.
 nonisolated(unsafe) private var body: FuzzBody = { _ in }
 
+/// Kept for good: at exit a local string would count as leaked.
+private let targetName = getenv("MUNTIN_FUZZ_TARGET").map { String(cString: $0) }
+
 /// `MUNTIN_FUZZ_TARGET=NAME fuzz [libFuzzer's options and folders]`; without a target, prints all there are.
 ///
 /// Not an argument, because libFuzzer starts itself again with its own arguments where it merges or minimises.
 @main struct Fuzz {
   static func main() {
-    guard let name = getenv("MUNTIN_FUZZ_TARGET").map({ String(cString: $0) }) else {
+    guard let name = targetName else {
       for name in fuzzTargets.keys.sorted() { print(name) }
       return
     }

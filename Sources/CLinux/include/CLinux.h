@@ -21,6 +21,9 @@ enum {
   MUNTIN_SEAL_WRITE = 0x0008,
 };
 
+/// madvise(MADV_DONTNEED) on the parts of this program and its libraries that are mapped without write permission.
+void muntin_release_program_pages(void);
+
 // ---- event loop ----
 
 enum {

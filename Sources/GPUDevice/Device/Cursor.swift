@@ -41,10 +41,11 @@ public final class CursorImage {
   func load(_ resource: Resource) -> Bool {
     let source = resource.storage.map { UnsafeRawBufferPointer($0.bytes) }
     let format = resource.format
+    let isARGB = format == .b8g8r8a8 || format == .b8g8r8x8
     var changed = false
     for index in pixels.indices {
-      let raw = source?.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self) ?? 0
-      let pixel = format == .b8g8r8a8 ? UInt32(littleEndian: raw) : format.argb(UInt32(littleEndian: raw))
+      let word = UInt32(littleEndian: source?.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self) ?? 0)
+      let pixel = isARGB ? word : format.argb(word)
       changed = changed || pixels[index] != pixel.littleEndian
       pixels[index] = pixel.littleEndian
     }

@@ -15,7 +15,7 @@ public protocol DisplaySink: AnyObject {
   func flush(_ scanout: ScanoutID, buffer: HostBuffer, damage: Rectangle, token: FlushToken) -> FlushResult
   /// Picture, hot spot or visibility of a scanout's cursor has changed, and its place.
   func cursorChanged(_ cursor: CursorState)
-  /// A visible cursor has another place.
+  /// A cursor, visible or not, has another place.
   func cursorMoved(_ scanout: ScanoutID, x: Int32, y: Int32)
   /// The guest has given the picture up. Who still reads it may go on; nobody writes it any more.
   func bufferRetired(_ buffer: HostBuffer)

@@ -139,7 +139,7 @@ extension GPUDevice {
   private func moveCursor(_ update: Command.CursorUpdate) throws(GPUError) {
     let index = try checkScanout(update.scanout)
     cursors[index].move(update)
-    if cursors[index].isVisible { reportPlace(of: cursors[index]) }
+    reportPlace(of: cursors[index])
   }
 
   private func reportPlace(of cursor: CursorPlane) {

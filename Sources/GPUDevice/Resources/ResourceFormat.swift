@@ -38,20 +38,19 @@ public enum ResourceFormat: UInt32, CaseIterable, Sendable {
     }
   }
 
-  /// Which byte holds the opacity; nil when none does, and the pixel is opaque.
-  var alpha: UInt32? {
+  /// Which byte holds the opacity, or is unused: a cursor's opacity is there in both cases, since Linux keeps cursors in
+  /// dumb buffers, which it always makes with an X format.
+  var alpha: UInt32 {
     switch self {
-    case .b8g8r8a8, .r8g8b8a8: 3
-    case .a8r8g8b8, .a8b8g8r8: 0
-    case .b8g8r8x8, .x8r8g8b8, .x8b8g8r8, .r8g8b8x8: nil
+    case .b8g8r8a8, .b8g8r8x8, .r8g8b8a8, .r8g8b8x8: 3
+    case .a8r8g8b8, .x8r8g8b8, .a8b8g8r8, .x8b8g8r8: 0
     }
   }
 
-  /// A pixel, read as a little-endian word, as ARGB8888.
+  /// A cursor's pixel, read as a little-endian word, as ARGB8888.
   func argb(_ pixel: UInt32) -> UInt32 {
     let (red, green, blue) = channels
-    let opacity = alpha.map { pixel >> (8 * $0) & 0xff } ?? 0xff
-    return opacity << 24 | (pixel >> (8 * red) & 0xff) << 16 | (pixel >> (8 * green) & 0xff) << 8
-      | pixel >> (8 * blue) & 0xff
+    return (pixel >> (8 * alpha) & 0xff) << 24 | (pixel >> (8 * red) & 0xff) << 16
+      | (pixel >> (8 * green) & 0xff) << 8 | pixel >> (8 * blue) & 0xff
   }
 }

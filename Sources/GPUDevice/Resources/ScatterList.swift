@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import Virtqueue
 
 /// The guest memory behind a resource: pieces that follow each other as one run of bytes.
@@ -147,41 +148,41 @@ extension ScatterList {
     return low
   }
 
+  /// From so many bytes on, the copy goes past the caches: neither pages nor picture would stay in them.
+  private static let streamingByteCount = 4 << 20
+
   /// Copies rows out, to `target` and every `stride` bytes after it; `reach(of:)` was `complete`.
   ///
   /// The memory may change meanwhile: then its pixels are torn, nothing else.
   func copy(_ rows: Rows, to target: UnsafeMutableRawPointer) {
+    guard rows.byteCount * rows.count >= Self.streamingByteCount else {
+      return forEachPiece(of: rows) { memcpy(target + $0, $1, $2) }
+    }
+    var copy = StreamingCopy()
+    forEachPiece(of: rows) { copy.add(to: target + $0, from: $1, count: $2) }
+    copy.finish()
+  }
+
+  /// Calls `body` for all pieces of the rows: where they lie after the first row's begin, where they are, their length.
+  @inline(__always)
+  private func forEachPiece(of rows: Rows, _ body: (Int, UnsafeMutableRawPointer, Int) -> Void) {
     let rows = rows.joined
     let first = index(of: rows.offset)
     runs.withUnsafeBufferPointer { runs in
       var index = first
-      var offset = rows.offset
-      var target = target
-      for _ in 0..<rows.count {
-        while runs[index + 1].start <= offset { index += 1 }
-        index = Self.copy(runs, from: index, offset, rows.byteCount, to: target)
-        offset += rows.stride
-        target += rows.stride
+      for row in 0..<rows.count {
+        var place = row * rows.stride
+        let end = place + rows.byteCount
+        while runs[index + 1].start <= rows.offset + place { index += 1 }
+        while let pointer = runs[index].pointer {
+          let offset = rows.offset + place
+          let count = min(end - place, runs[index + 1].start - offset)
+          body(place, pointer + (offset - runs[index].start), count)
+          place += count
+          if place == end { break }
+          index += 1
+        }
       }
     }
-  }
-
-  /// Copies bytes that begin in run `index`; the run in which they end.
-  @inline(__always)
-  private static func copy(
-    _ runs: UnsafeBufferPointer<Run>, from index: Int, _ offset: Int, _ byteCount: Int,
-    to target: UnsafeMutableRawPointer
-  ) -> Int {
-    var (index, offset, rest, target) = (index, offset, byteCount, target)
-    while let pointer = runs[index].pointer {
-      let part = min(rest, runs[index + 1].start - offset)
-      memcpy(target, pointer + (offset - runs[index].start), part)
-      rest -= part
-      if rest == 0 { break }
-      offset += part
-      target += part
-      index += 1
-    }
-    return index
   }
 }

@@ -28,7 +28,7 @@ enum Resting {
   /// Resident memory, first idle and then with resources.
   static func measureMemory(_ setup: Setup, _ results: Results) throws(BenchError) {
     try setup.subject.guest.perform(.resourceUnref(try setup.subject.guest.create(Size(width: 16, height: 16))))
-    usleep(300_000)
+    rest()
     let idle = setup.subject.usage.residentMebibytes
     results.record(
       Figure(.memory, "gpu, idle", .mebibytes, beside: .qemu, .ratioAtMost(1)), setup.side, idle)
@@ -42,6 +42,9 @@ enum Resting {
         ours: isHub ? usage.residentMebibytes : usage.ownMebibytes)
     }
   }
+
+  /// Until what a start or a connection set off is over; our own processes give pages back a second later.
+  private static func rest() { usleep(1_500_000) }
 
   private static func perResource(_ setup: Setup, _ results: Results) throws(BenchError) {
     let guest = setup.subject.guest
@@ -100,7 +103,7 @@ enum Resting {
       let resource = try Resting.transferred(guest, backing)
       try guest.perform(.setScanout(ScanoutID(rawValue: 0), resource: resource, source: Rectangle(size)))
       try guest.perform(.resourceFlush(resource, Rectangle(size)))
-      usleep(1_500_000)
+      Resting.rest()
     }
   }
 }

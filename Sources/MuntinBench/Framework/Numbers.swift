@@ -2,7 +2,7 @@
 enum Numbers {
   /// About three significant digits; thousands apart.
   static func text(_ value: Double) -> String {
-    guard value.isFinite else { return "?" }
+    guard value.isFinite else { return "-" }
     let magnitude = abs(value)
     if magnitude >= 1000 { return grouped(Int64(rounded(value))) }
     if magnitude >= 100 { return fixed(value, 0) }

@@ -10,7 +10,8 @@ final class Results {
     /// Ours divided by the peer's, round by round: what disturbs a round disturbs both.
     var ratio: Spread? {
       guard !peers.isEmpty, ours.count == peers.count else { return nil }
-      return Spread(zip(ours, peers).map { $0 / $1 })
+      let ratios = zip(ours, peers).map { $0 / $1 }
+      return ratios.allSatisfy(\.isFinite) ? Spread(ratios) : nil
     }
 
     /// Whether the medians reach the target.

@@ -1,0 +1,231 @@
+import Buffers
+import GPUDevice
+import Platform
+import Virtqueue
+
+/// Drives a card with a guest that sends anything, over memory that comes and goes, and a display that answers when it
+/// likes.
+@Sendable public func fuzzGPUDevice(_ input: UnsafeRawBufferPointer) {
+  // The machine's own resources may run out; that says nothing about the card.
+  guard var machine = try? GPUMachine(FuzzInput(input)) else { return }
+  machine.run()
+}
+
+/// The input: ring format; then actions of one byte each with their operands.
+private struct GPUMachine {
+  private static let slotCount = 24
+  private static let requestRoom = 1024
+  private static let replyRoom = 1100
+  private static let neighbour = GuestAddress(0x110000)
+  private static let neighbourCount = 0x10000
+
+  private var input: FuzzInput
+  private let arena: GuestArena
+  private let display = FuzzDisplay()
+  private let device: GPUDevice
+  private let drivers: [VirtqueueDriver]
+  private let slots: GuestAddress
+  private var nextSlot = 0
+  private let region: MemoryRegion?
+
+  init(_ input: FuzzInput) throws {
+    var input = input
+    let format: VirtqueueConfiguration.Format = input.byte() & 1 == 0 ? .split : .packed
+    arena = try GuestArena([(GuestAddress(0x10000), 0x100000), (Self.neighbour, Self.neighbourCount)])
+    let (arena, display) = (arena, display)
+    device = GPUDevice(
+      configuration: GPUConfiguration(
+        scanouts: [Size(width: 64, height: 64), Size(width: 32, height: 32)], memoryLimit: 1 << 20,
+        maximumResources: 20), sink: display)
+    drivers = try (0..<2).map { _ in try VirtqueueDriver(arena: arena, size: 16, format: format) }
+    slots = try arena.allocate(Self.slotCount * (Self.requestRoom + Self.replyRoom))
+    region = arena.memory.region(containing: Self.neighbour)
+    self.input = input
+    device.featuresAccepted(device.deviceFeatures)
+    device.memoryChanged(arena.memory)
+    startQueues()
+  }
+
+  mutating func run() {
+    while !input.isEmpty { step() }
+    device.reset()
+    precondition(device.resourceCount == 0 && device.memoryUsed == 0, "something outlived the reset")
+  }
+
+  private mutating func step() {
+    switch input.byte() % 16 {
+    case 0...6: send(wellFormed().encoded(flags: flags(), fence: FenceID(rawValue: input.next())), on: 0)
+    case 7: attach()
+    case 8: send(cursor().encoded(flags: flags()), on: 1)
+    case 9, 10: send(Array(input.take(Int(input.byte()))), on: Int(input.byte() & 1))
+    case 11: complete()
+    case 12: changeMemory()
+    case 13: changeDisplay()
+    case 14: restart()
+    default: display.result = input.byte() & 1 == 0 ? .latched : .pending
+    }
+  }
+
+  // MARK: Requests
+
+  private mutating func flags() -> CommandFlags { CommandFlags(rawValue: UInt32(input.byte() & 3)) }
+  private mutating func id() -> ResourceID { ResourceID(rawValue: UInt32(input.byte() % 24)) }
+  private mutating func scanout() -> ScanoutID { ScanoutID(rawValue: UInt32(input.byte() % 4)) }
+
+  /// Mostly small; sometimes anything.
+  private mutating func number() -> UInt32 {
+    let byte = input.byte()
+    return byte < 240 ? UInt32(byte) : input.next()
+  }
+
+  private mutating func rectangle() -> Rectangle {
+    Rectangle(x: number(), y: number(), width: number(), height: number())
+  }
+
+  private mutating func wellFormed() -> Command {
+    switch input.byte() % 12 {
+    case 0, 1: .resourceCreate2D(id(), format: UInt32(input.byte() % 5), size: Size(width: number(), height: number()))
+    case 2: .resourceUnref(id())
+    case 3: .setScanout(scanout(), resource: id(), source: rectangle())
+    case 4: .resourceFlush(id(), rectangle())
+    case 5, 6: .transferToHost2D(id(), rectangle(), offset: UInt64(number()))
+    case 7: .resourceDetachBacking(id())
+    case 8: .getEDID(scanout())
+    case 9: .resourceAssignUUID(id())
+    case 10: .transferToHost2D(id(), rectangle(), offset: input.next())
+    default: .getDisplayInfo
+    }
+  }
+
+  private mutating func cursor() -> Command {
+    let update = Command.CursorUpdate(
+      scanout: scanout(), x: input.next(), y: input.next(), resource: id(), hotX: number(), hotY: number())
+    return input.byte() & 1 == 0 ? .updateCursor(update) : .moveCursor(update)
+  }
+
+  private mutating func attach() {
+    let id = id()
+    let count = Int(input.byte() % 40)
+    let claimed = input.byte() < 250 ? UInt32(count) : input.next()
+    let entries = (0..<count).flatMap { _ in
+      let start = input.byte() < 250 ? UInt64(0x100000 + Int(input.next(UInt16.self)) * 4) : input.next()
+      return MemoryEntry(address: GuestAddress(start), length: input.byte() & 1 == 0 ? 4096 : number()).encoded
+    }
+    send(Command.resourceAttachBacking(id, entryCount: claimed).encoded() + entries, on: 0)
+  }
+
+  /// Offers a request in pieces, lets the device work, and checks what comes back.
+  private mutating func send(_ bytes: [UInt8], on queue: Int) {
+    let (pieces, room) = (Int(input.byte() % 8) + 1, min(Int(input.byte()) * 5, Self.replyRoom))
+    let request = slots.advanced(by: UInt64(nextSlot * (Self.requestRoom + Self.replyRoom))) ?? slots
+    nextSlot = (nextSlot + 1) % Self.slotCount
+    let bytes = bytes.prefix(Self.requestRoom)
+    arena.bytes(at: request, count: Self.requestRoom).copyBytes(from: bytes)
+    let readable = Self.split(request, bytes.count, pieces)
+    let writable = Self.split(request.advanced(by: UInt64(Self.requestRoom)) ?? request, room, pieces)
+    if drivers[queue].add(readable: readable, writable: writable, indirect: pieces > 2) == nil { return drain() }
+    device.kicked(queue: queue)
+    drain()
+  }
+
+  private func drain() {
+    for driver in drivers {
+      while driver.poll() != nil {}
+      precondition(driver.violations.isEmpty, "the device broke the ring: \(driver.violations)")
+    }
+    if drivers[0].inFlightCount > device.heldAnswerCount || drivers[1].inFlightCount > 0 {
+      preconditionFailure("a request was not answered")
+    }
+  }
+
+  private static func split(_ address: GuestAddress, _ count: Int, _ pieces: Int) -> [VirtqueueDriver.Buffer] {
+    guard count > 0 else { return [] }
+    let size = (count + pieces - 1) / pieces
+    return stride(from: 0, to: count, by: size).map { start in
+      VirtqueueDriver.Buffer(GuestAddress(address.rawValue + UInt64(start)), UInt32(min(size, count - start)))
+    }
+  }
+
+  // MARK: What the host does
+
+  private mutating func complete() {
+    let scanout = scanout()
+    let serial = UInt64(input.byte())
+    if input.byte() & 1 == 0 {
+      device.completeFlush(FlushToken(serial: serial, scanout: scanout, isFenced: false))
+    } else {
+      device.completeFlushes(of: scanout, through: input.byte() & 1 == 0 ? serial : .max)
+    }
+    drain()
+  }
+
+  private func changeMemory() {
+    let isThere = arena.memory.region(containing: Self.neighbour) != nil
+    if isThere {
+      try? arena.memory.remove(at: Self.neighbour, count: UInt64(Self.neighbourCount))
+    } else if let region {
+      try? arena.memory.add(region)
+    }
+    device.memoryChanged(arena.memory)
+  }
+
+  private mutating func changeDisplay() {
+    let size = Size(width: number(), height: number())
+    switch input.byte() % 4 {
+    case 0: device.setScanoutSize(scanout(), nil)
+    case 1: device.setScanoutCount(Int(input.byte() % 20))
+    default: device.setScanoutSize(scanout(), size)
+    }
+    var bytes = [UInt8](repeating: 0, count: Int(input.byte() % 24))
+    bytes.withUnsafeMutableBytes { device.readConfiguration(at: Int(input.byte() % 24), into: $0) }
+    bytes.withUnsafeBytes { device.writeConfiguration(at: Int(input.byte() % 24), $0) }
+  }
+
+  private mutating func restart() {
+    for queue in 0..<2 { device.stop(queue: queue) }
+    drain()
+    if input.byte() & 1 == 0 { device.reset() }
+    for driver in drivers { try? driver.reset() }
+    startQueues()
+  }
+
+  private func startQueues() {
+    for (index, driver) in drivers.enumerated() {
+      guard let queue = try? Virtqueue(index: index, configuration: driver.configuration, memory: arena.memory) else {
+        preconditionFailure("the ring is in guest memory")
+      }
+      device.start(queue)
+    }
+  }
+}
+
+/// A display that checks what it is told.
+private final class FuzzDisplay: DisplaySink {
+  var result = FlushResult.latched
+  private var shown: [ScanoutID: ScanoutContent] = [:]
+  private var sum: UInt8 = 0
+
+  func scanoutChanged(_ scanout: ScanoutID, to content: ScanoutContent?) {
+    shown[scanout] = content
+    guard let content else { return }
+    precondition(!content.source.isEmpty && content.source.fits(in: content.buffer.layout.size))
+  }
+
+  func flush(_ scanout: ScanoutID, buffer: HostBuffer, damage: Rectangle, token: FlushToken) -> FlushResult {
+    guard let content = shown[scanout], content.buffer === buffer else { preconditionFailure("not shown") }
+    precondition(!damage.isEmpty && content.source.contains(damage) && token.scanout == scanout)
+    let last = buffer.layout.byteOffset(x: UInt32(damage.maxX - 1), y: UInt32(damage.maxY - 1))
+    sum ^= buffer.bytes[last + 3]
+    return result
+  }
+
+  func cursorChanged(_ cursor: CursorState) {
+    precondition(cursor.image.map { $0.bytes.count == 16_384 } ?? true)
+  }
+
+  func cursorMoved(_ scanout: ScanoutID, x: Int32, y: Int32) {}
+
+  func bufferRetired(_ buffer: HostBuffer) {
+    precondition(!shown.values.contains { $0.buffer === buffer }, "retired while it is shown")
+  }
+}

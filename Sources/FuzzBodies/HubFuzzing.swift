@@ -1,0 +1,211 @@
+import Buffers
+import Hub
+import HubProtocol
+import Platform
+
+/// Takes a packet apart, with up to three descriptors; what is understood must read the same when written again.
+@Sendable public func fuzzHubPacket(_ input: UnsafeRawBufferPointer) {
+  var input = FuzzInput(input)
+  let descriptors = (0..<input.next(below: 4)).compactMap { _ in try? Doorbell.create().release() }
+  // The parser reads private memory only: a copy.
+  withUnsafeTemporaryAllocation(byteCount: Wire.maximumPacketByteCount, alignment: 8) { room in
+    let packet = input.take(room.count)
+    room.copyMemory(from: packet)
+    try? PacketParser.parse(UnsafeRawBufferPointer(rebasing: room[..<packet.count]), descriptors: descriptors) {
+      message, serial, descriptor in
+      expectSame(message, serial, carriesDescriptor: descriptor != nil)
+      return true
+    }
+  }
+}
+
+private func expectSame(_ message: Message, _ serial: UInt64, carriesDescriptor: Bool) {
+  withUnsafeTemporaryAllocation(byteCount: Wire.maximumPacketByteCount, alignment: 8) { room in
+    guard let count = message.encode(serial: serial, carriesDescriptor: carriesDescriptor, into: room) else {
+      fatalError("a message does not fit a packet")
+    }
+    let descriptors = carriesDescriptor ? [try? Doorbell.create().release()].compactMap { $0 } : []
+    var again: Message?
+    try? PacketParser.parse(UnsafeRawBufferPointer(rebasing: room[..<count]), descriptors: descriptors) {
+      again = $0
+      precondition($1 == serial)
+      _ = $2
+      return true
+    }
+    precondition(again == message, "a message changes when it is written and read")
+  }
+}
+
+/// Lets peers of all roles say anything, in any order, to a hub; in the end nothing of them may be left in it.
+@Sendable public func fuzzHubSession(_ input: UnsafeRawBufferPointer) {
+  // The machine's own resources may run out; that says nothing about the hub.
+  guard let machine = try? HubMachine(FuzzInput(input)) else { return }
+  machine.run()
+}
+
+/// A hub with four peers. The input: actions of one byte each with their operands.
+private final class HubMachine {
+  private static let names = ["a", "b", "c"].compactMap { PeerName($0) }
+  private static let buffers = (1...4).map { BufferID(high: 0x4000, low: 2 << 62 | UInt64($0)) }
+
+  private var input: FuzzInput
+  private let loop: EventLoop
+  private let hub: Hub
+  private let sealed: FileDescriptor
+  private let writable: FileDescriptor
+  private let room = UnsafeMutableRawBufferPointer.allocate(byteCount: Wire.maximumPacketByteCount, alignment: 8)
+  private var peers: [SharedDescriptor?] = [nil, nil, nil, nil]
+
+  init(_ input: FuzzInput) throws(SystemError) {
+    self.input = input
+    loop = try EventLoop()
+    var configuration = Hub.Configuration()
+    configuration.grace = .zero
+    configuration.goneRetention = .zero
+    hub = Hub(loop: loop, configuration: configuration)
+    writable = try SharedMemory.create(name: "fuzz", count: 65_536)
+    sealed = try SharedMemory.reopenReadOnly(writable.raw)
+  }
+
+  deinit { room.deallocate() }
+
+  func run() {
+    while !input.isEmpty {
+      let slot = input.next(below: peers.count)
+      switch input.byte() % 16 {
+      case 0: peers[slot] = nil
+      case 1: turn()
+      case 2: drain(slot)
+      case 3: send(input.take(input.next(below: 600)), to: slot)
+      case 4: changeLayout()
+      default: say(message(), to: slot)
+      }
+    }
+    for slot in peers.indices { peers[slot] = nil }
+    turn()
+    turn()
+    expectNothingLeft()
+    hub.close()
+  }
+
+  private func turn() {
+    for _ in 0..<3 { try? loop.runOnce(timeout: .zero) }
+  }
+
+  // MARK: Peers
+
+  private func peer(_ slot: Int) -> SharedDescriptor? {
+    if let peer = peers[slot] { return peer }
+    guard let (near, far) = try? UnixSocket.pair(.sequencedPacket).take() else { return nil }
+    hub.serve(FileDescriptor(adopting: far))
+    let peer = SharedDescriptor(FileDescriptor(adopting: near))
+    peers[slot] = peer
+    return peer
+  }
+
+  private func send(_ bytes: UnsafeRawBufferPointer, descriptors: [Int32] = [], to slot: Int) {
+    guard !bytes.isEmpty, let peer = peer(slot) else { return }
+    do {
+      _ = try UnixSocket.send(peer.raw, bytes, descriptors: descriptors)
+    } catch {
+      peers[slot] = nil
+    }
+  }
+
+  private func say(_ message: Message, to slot: Int) {
+    let file: Int32? =
+      switch message {
+      case .bufferRegister, .frameRegister: input.byte() % 8 == 0 ? writable.raw : sealed.raw
+      default: nil
+      }
+    guard
+      let count = message.encode(
+        serial: UInt64(input.byte()), carriesDescriptor: file != nil, into: room)
+    else { return }
+    send(UnsafeRawBufferPointer(rebasing: room[..<count]), descriptors: file.map { [$0] } ?? [], to: slot)
+  }
+
+  /// Reads what the hub said, which must be well formed.
+  @discardableResult
+  private func drain(_ slot: Int) -> [Message] {
+    var messages: [Message] = []
+    guard let peer = peers[slot] else { return [] }
+    var descriptors: [Int32] = []
+    while case .bytes(let count, _)? = try? UnixSocket.receive(peer.raw, into: room, descriptors: &descriptors) {
+      do {
+        try PacketParser.parse(UnsafeRawBufferPointer(rebasing: room[..<count]), descriptors: descriptors) {
+          messages.append($0)
+          _ = $1
+          _ = $2
+          return true
+        }
+      } catch {
+        fatalError("the hub said nonsense: \(error)")
+      }
+      descriptors.removeAll()
+    }
+    return messages
+  }
+
+  private func expectNothingLeft() {
+    guard let name = Self.names.first else { return }
+    say(.hello(Hello(role: .control, name: name)), to: 0)
+    say(.list(.buffers, cursor: 0), to: 0)
+    turn()
+    for message in drain(0) {
+      if case .bufferRecord(let record) = message { fatalError("a buffer is left: \(record)") }
+    }
+  }
+
+  private func changeLayout() {
+    let places = (0..<input.next(below: 6)).map { _ in
+      Layout.Placement(vm: name(), scanout: scanout(), display: name(), area: rectangle())
+    }
+    hub.setLayout(input.byte() % 2 == 0 ? nil : Layout(placements: places))
+  }
+
+  // MARK: Messages
+
+  private func message() -> Message {
+    switch input.next(below: 20) {
+    case 0: .hello(Hello(role: .producer, name: name()))
+    case 1: .hello(Hello(role: .consumer, name: name()))
+    case 2: .hello(Hello(role: .control, name: name()))
+    case 3: .vmState(connected: input.byte() % 4 != 0)
+    case 4: .bufferRegister(buffer())
+    case 5: .bufferUnregister(bufferID())
+    case 6, 7: .scanoutSet(ScanoutState(scanout: scanout(), mode: Size(width: 64, height: 64), content: content()))
+    case 8, 9: .flush(scanout(), damage: rectangle())
+    case 10: .cursorMove(scanout(), x: Int32(input.byte()), y: 0)
+    case 11: .cursorSet(scanout(), .hidden)
+    case 12, 13:
+      .displayAnnounce(
+        DisplayDescription(size: Size(width: UInt32(input.byte()) + 1, height: 9), refreshMillihertz: 1, output: ""))
+    case 14: .frameRegister(buffer())
+    case 15, 16: .layerLatched(LayerID(vm: name(), scanout: scanout(), display: name()))
+    case 17: .bufferRelease(bufferID())
+    case 18: .list(ListKind(rawValue: UInt32(input.next(below: 4) + 1)) ?? .vms, cursor: UInt32(input.byte()))
+    default: .screenshot(name())
+    }
+  }
+
+  private func name() -> PeerName { Self.names[input.next(below: Self.names.count)] }
+  private func scanout() -> ScanoutIndex { ScanoutIndex(input.next(below: 3)) }
+  private func bufferID() -> BufferID { Self.buffers[input.next(below: Self.buffers.count)] }
+
+  private func rectangle() -> Rectangle {
+    Rectangle(x: UInt32(input.byte()) % 20, y: input.next(), width: UInt32(input.byte()) % 40, height: 8)
+  }
+
+  private func content() -> ScanoutState.Content? {
+    guard input.byte() % 4 != 0 else { return nil }
+    return ScanoutState.Content(buffer: bufferID(), source: Rectangle(x: 0, y: 0, width: 16, height: 16))
+  }
+
+  private func buffer() -> BufferDescription {
+    let offset = UInt64(input.next(below: 4)) * 4096
+    let layout = PixelLayout(size: Size(width: 16, height: 16), format: .xrgb8888, offset: offset)
+    guard let layout else { fatalError("a layout that is right") }
+    return BufferDescription(id: bufferID(), layout: layout)
+  }
+}

@@ -33,7 +33,7 @@ let package = Package(
     // C: system calls that Swift cannot import, and the libraries.
     .target(name: "CLinux"),
     .systemLibrary(name: "CPixman", pkgConfig: "pixman-1", providers: [.apt(["libpixman-1-dev"])]),
-    .target(name: "CVNC", linkerSettings: [.linkedLibrary("vncserver")]),
+    .target(name: "CVNC"),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
 
     // Leaves first; arrows go down only.
@@ -81,7 +81,7 @@ let package = Package(
     .executableTarget(
       name: "HubUnderTest", dependencies: ["Hub", logging], path: "Tests/HubUnderTest", swiftSettings: settings),
     tests(of: "Hub", ["HubUnderTest", "HubProtocol", "Buffers", "Platform"]),
-    tests(of: "Compositor", ["Hub", "HubProtocol", "Buffers", "Platform", "CPNG", "CVNC", logging]),
+    tests(of: "Compositor", ["Hub", "HubProtocol", "Buffers", "Platform", "CPNG", logging]),
     tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),

@@ -6,7 +6,8 @@
 //
 // Commands come as lines on standard input; each is answered by a line "ok ..." or "error ...":
 //     connectors                 number of connectors
-//     use N [WIDTH HEIGHT]       takes connector N (0 is the first), at its preferred mode or the named one
+//     use N [WIDTH HEIGHT]       takes connector N (0 is the first), at its preferred mode or the named one;
+//                                those taken before keep showing their pictures
 //     fill SEED                  paints the whole picture and marks it dirty
 //     rect X Y W H RRGGBB        paints one rectangle in one colour and marks only that dirty
 //     flip SEED COUNT            COUNT page flips between two buffers, the last one showing SEED
@@ -31,11 +32,17 @@ struct buffer {
     uint8_t *pixels;
 };
 
+// A connector with what it shows; those that are not in use keep showing their pictures.
+struct screen {
+    uint32_t connector, crtc;
+    struct drm_mode_modeinfo mode;
+    struct buffer buffers[2];
+    int shown;
+};
+
 static int card;
-static uint32_t connector, crtc;
-static struct drm_mode_modeinfo mode;
-static struct buffer buffers[2], cursor;
-static int shown;
+static struct screen screens[16], *screen = &screens[0];
+static struct buffer cursor;
 
 static const char *failed(const char *what) {
     static char text[128];
@@ -112,18 +119,18 @@ static const char *getResources(struct drm_mode_card_res *resources, uint32_t co
 
 // The preferred mode of the connector, or the one of the wanted size.
 static const char *chooseMode(uint32_t width, uint32_t height) {
-    struct drm_mode_get_connector query = {.connector_id = connector};
+    struct drm_mode_get_connector query = {.connector_id = screen->connector};
     if (request(DRM_IOCTL_MODE_GETCONNECTOR, &query)) return failed("get connector");
     if (query.connection != 1) return "not connected";
     struct drm_mode_modeinfo *modes = calloc(query.count_modes + 1, sizeof *modes);
     struct drm_mode_get_connector fetch = {
-        .connector_id = connector, .modes_ptr = (uintptr_t)modes, .count_modes = query.count_modes};
+        .connector_id = screen->connector, .modes_ptr = (uintptr_t)modes, .count_modes = query.count_modes};
     const char *problem = request(DRM_IOCTL_MODE_GETCONNECTOR, &fetch) ? failed("get modes") : "no such mode";
     for (uint32_t i = 0; i < query.count_modes; i++) {
         int fits = width ? modes[i].hdisplay == width && modes[i].vdisplay == height
                          : modes[i].type & DRM_MODE_TYPE_PREFERRED;
         if (!fits) continue;
-        mode = modes[i];
+        screen->mode = modes[i];
         problem = NULL;
         break;
     }
@@ -133,10 +140,11 @@ static const char *chooseMode(uint32_t width, uint32_t height) {
 
 static const char *show(int which) {
     struct drm_mode_crtc set = {
-        .crtc_id = crtc, .fb_id = buffers[which].framebuffer, .set_connectors_ptr = (uintptr_t)&connector,
-        .count_connectors = 1, .mode_valid = 1, .mode = mode};
+        .crtc_id = screen->crtc, .fb_id = screen->buffers[which].framebuffer,
+        .set_connectors_ptr = (uintptr_t)&screen->connector,
+        .count_connectors = 1, .mode_valid = 1, .mode = screen->mode};
     if (request(DRM_IOCTL_MODE_SETCRTC, &set)) return failed("set crtc");
-    shown = which;
+    screen->shown = which;
     return NULL;
 }
 
@@ -146,13 +154,14 @@ static const char *use(uint32_t number, uint32_t width, uint32_t height) {
     const char *problem = getResources(&resources, connectors, crtcs);
     if (problem) return problem;
     if (number >= resources.count_connectors || number >= resources.count_crtcs) return "no such connector";
-    connector = connectors[number];
-    crtc = crtcs[number];
+    screen = &screens[number];
+    screen->connector = connectors[number];
+    screen->crtc = crtcs[number];
     if ((problem = chooseMode(width, height))) return problem;
     for (int i = 0; i < 2; i++) {
-        destroyBuffer(&buffers[i]);
-        if ((problem = createBuffer(&buffers[i], mode.hdisplay, mode.vdisplay))) return problem;
-        if ((problem = createFramebuffer(&buffers[i]))) return problem;
+        destroyBuffer(&screen->buffers[i]);
+        if ((problem = createBuffer(&screen->buffers[i], screen->mode.hdisplay, screen->mode.vdisplay))) return problem;
+        if ((problem = createFramebuffer(&screen->buffers[i]))) return problem;
     }
     return show(0);
 }
@@ -160,31 +169,31 @@ static const char *use(uint32_t number, uint32_t width, uint32_t height) {
 static const char *markDirty(uint32_t x, uint32_t y, uint32_t width, uint32_t height) {
     struct drm_clip_rect clip = {.x1 = x, .y1 = y, .x2 = x + width, .y2 = y + height};
     struct drm_mode_fb_dirty_cmd dirty = {
-        .fb_id = buffers[shown].framebuffer, .num_clips = 1, .clips_ptr = (uintptr_t)&clip};
+        .fb_id = screen->buffers[screen->shown].framebuffer, .num_clips = 1, .clips_ptr = (uintptr_t)&clip};
     return request(DRM_IOCTL_MODE_DIRTYFB, &dirty) ? failed("mark dirty") : NULL;
 }
 
 static const char *fill(uint32_t seed) {
-    paintRectangle(&buffers[shown], 0, 0, mode.hdisplay, mode.vdisplay, -1, seed);
-    return markDirty(0, 0, mode.hdisplay, mode.vdisplay);
+    paintRectangle(&screen->buffers[screen->shown], 0, 0, screen->mode.hdisplay, screen->mode.vdisplay, -1, seed);
+    return markDirty(0, 0, screen->mode.hdisplay, screen->mode.vdisplay);
 }
 
 static const char *rectangle(uint32_t x, uint32_t y, uint32_t width, uint32_t height, uint32_t single) {
-    if (x + width > mode.hdisplay || y + height > mode.vdisplay) return "outside of the picture";
-    paintRectangle(&buffers[shown], x, y, width, height, single, 0);
+    if (x + width > screen->mode.hdisplay || y + height > screen->mode.vdisplay) return "outside of the picture";
+    paintRectangle(&screen->buffers[screen->shown], x, y, width, height, single, 0);
     return markDirty(x, y, width, height);
 }
 
 static const char *flip(uint32_t seed, uint32_t count) {
     for (uint32_t left = count; left > 0; left--) {
-        int next = !shown;
-        paintRectangle(&buffers[next], 0, 0, mode.hdisplay, mode.vdisplay, -1, seed + left - 1);
+        int next = !screen->shown;
+        paintRectangle(&screen->buffers[next], 0, 0, screen->mode.hdisplay, screen->mode.vdisplay, -1, seed + left - 1);
         struct drm_mode_crtc_page_flip command = {
-            .crtc_id = crtc, .fb_id = buffers[next].framebuffer, .flags = DRM_MODE_PAGE_FLIP_EVENT};
+            .crtc_id = screen->crtc, .fb_id = screen->buffers[next].framebuffer, .flags = DRM_MODE_PAGE_FLIP_EVENT};
         if (request(DRM_IOCTL_MODE_PAGE_FLIP, &command)) return failed("page flip");
         uint8_t event[1024];
         if (read(card, event, sizeof event) < 0) return failed("read the flip's event");
-        shown = next;
+        screen->shown = next;
     }
     return NULL;
 }
@@ -198,13 +207,13 @@ static const char *moveCursor(int32_t x, int32_t y) {
                 ((uint32_t *)(cursor.pixels + row * cursor.pitch))[column] = cursorColour(column, row);
     }
     struct drm_mode_cursor command = {
-        .flags = DRM_MODE_CURSOR_BO | DRM_MODE_CURSOR_MOVE, .crtc_id = crtc, .x = x, .y = y,
+        .flags = DRM_MODE_CURSOR_BO | DRM_MODE_CURSOR_MOVE, .crtc_id = screen->crtc, .x = x, .y = y,
         .width = 64, .height = 64, .handle = cursor.handle};
     return request(DRM_IOCTL_MODE_CURSOR, &command) ? failed("cursor") : NULL;
 }
 
 static const char *hideCursor(void) {
-    struct drm_mode_cursor command = {.flags = DRM_MODE_CURSOR_BO, .crtc_id = crtc};
+    struct drm_mode_cursor command = {.flags = DRM_MODE_CURSOR_BO, .crtc_id = screen->crtc};
     return request(DRM_IOCTL_MODE_CURSOR, &command) ? failed("cursor") : NULL;
 }
 
@@ -223,10 +232,10 @@ static const char *obey(const char *line, char *answer, size_t size) {
     b = c = 0;
     if (sscanf(line, "use %u %u %u", &a, &b, &c) >= 1) {
         const char *problem = use(a, b, c);
-        snprintf(answer, size, "%ux%u", mode.hdisplay, mode.vdisplay);
+        snprintf(answer, size, "%ux%u", screen->mode.hdisplay, screen->mode.vdisplay);
         return problem;
     }
-    if (!mode.hdisplay) return "say use first";
+    if (!screen->mode.hdisplay) return "say use first";
     if (sscanf(line, "fill %u", &a) == 1) return fill(a);
     if (sscanf(line, "rect %u %u %u %u %x", &a, &b, &c, &d, &e) == 5) return rectangle(a, b, c, d, e);
     if (sscanf(line, "flip %u %u", &a, &b) == 2) return flip(a, b);

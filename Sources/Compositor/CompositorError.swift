@@ -16,6 +16,8 @@ public enum CompositorError: Error, Equatable, Sendable {
   case badMode(String)
   /// A PNG file could not be written.
   case image(path: String, reason: String)
+  /// A library is not installed.
+  case libraryMissing(String)
   /// A library had no memory left.
   case outOfMemory
   /// The system refused.
@@ -35,6 +37,7 @@ extension CompositorError: CustomStringConvertible {
     case .addressInUse(let address): "\(address) is in use: choose another port"
     case .badMode(let text): text
     case .image(let path, let reason): "\(path): \(reason)"
+    case .libraryMissing(let name): "\(name) is not installed (Debian: apt-get install libvncserver1)"
     case .outOfMemory: "out of memory"
     case .system(let error): error.description
     }

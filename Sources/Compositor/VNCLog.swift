@@ -10,6 +10,7 @@ enum VNCLog {
   /// Sends the library's lines to `sink` instead of printing them; nil drops them.
   static func route(to newSink: Sink?) {
     sink.withLock { $0 = newSink }
+    guard muntin_vnc_load() != nil else { return }
     muntin_vnc_set_sink { isError, line in
       guard let line else { return }
       let text = String(decoding: UnsafeRawBufferPointer(start: line, count: VNCLog.length(line)), as: UTF8.self)

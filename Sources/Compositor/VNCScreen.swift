@@ -15,6 +15,7 @@ final class VNCScreen {
     let deadline: MonotonicTime
   }
 
+  private let library: muntin_vnc_library
   private let screen: rfbScreenInfoPtr
   private let size: Size
   private let name: UnsafeMutablePointer<CChar>?
@@ -27,9 +28,11 @@ final class VNCScreen {
   private static let handshakeTime = Duration.seconds(10)
 
   init(size: Size, name: String, password: String?) throws(CompositorError) {
-    guard let screen = rfbGetScreen(nil, nil, Int32(size.width), Int32(size.height), 8, 3, 4) else {
+    guard let library = muntin_vnc_load()?.pointee else { throw .libraryMissing("libvncserver") }
+    guard let screen = library.rfbGetScreen(nil, nil, Int32(size.width), Int32(size.height), 8, 3, 4) else {
       throw .outOfMemory
     }
+    self.library = library
     self.screen = screen
     self.size = size
     self.name = strdup(name)
@@ -40,7 +43,7 @@ final class VNCScreen {
 
   deinit {
     for client in clients { hangUp(client.pointer) }
-    rfbScreenCleanup(screen)
+    library.rfbScreenCleanup(screen)
     if let password = passwords[0] {
       memset(password, 0, strlen(password))
       free(password)
@@ -60,7 +63,7 @@ final class VNCScreen {
     // The library waits with select(2).
     guard connection.raw < FD_SETSIZE, makeCopy() else { return false }
     Self.limitPatience(of: connection.raw)
-    guard let pointer = rfbNewClient(screen, connection.release()) else { return false }
+    guard let pointer = library.rfbNewClient(screen, connection.release()) else { return false }
     clients.append(Client(pointer: pointer, deadline: now + Self.handshakeTime))
     return true
   }
@@ -75,16 +78,16 @@ final class VNCScreen {
     if muntin_vnc_is_ready(client.pointer) != 0 {
       var kind: UInt8 = 0
       if recv(socket, &kind, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 1, !Self.isServed(kind) {
-        return rfbCloseClient(client.pointer)
+        return library.rfbCloseClient(client.pointer)
       }
     }
-    rfbProcessClientMessage(client.pointer)
+    library.rfbProcessClientMessage(client.pointer)
   }
 
   /// The copy has changed there.
   func markChanged(_ rectangle: Rectangle) {
     let box = Box(rectangle)
-    rfbMarkRectAsModified(screen, box.x1, box.y1, box.x2, box.y2)
+    library.rfbMarkRectAsModified(screen, box.x1, box.y1, box.x2, box.y2)
   }
 
   /// Whether the client has asked for something that can be sent.
@@ -92,7 +95,7 @@ final class VNCScreen {
 
   /// Sends the client what it asked for.
   func sendUpdate(to client: Client) {
-    rfbUpdateClient(client.pointer)
+    _ = library.rfbUpdateClient(client.pointer)
   }
 
   /// Forgets clients that have gone, and hangs up on those that dawdle.
@@ -131,7 +134,7 @@ final class VNCScreen {
     guard let password else { return }
     passwords[0] = strdup(password)
     screen.pointee.authPasswdData = UnsafeMutableRawPointer(passwords)
-    screen.pointee.passwordCheck = rfbCheckPasswordByList
+    screen.pointee.passwordCheck = library.rfbCheckPasswordByList
   }
 
   private func makeCopy() -> Bool {
@@ -143,8 +146,8 @@ final class VNCScreen {
   }
 
   private func hangUp(_ client: rfbClientPtr) {
-    if muntin_vnc_socket(client) >= 0 { rfbCloseClient(client) }
-    rfbClientConnectionGone(client)
+    if muntin_vnc_socket(client) >= 0 { library.rfbCloseClient(client) }
+    library.rfbClientConnectionGone(client)
   }
 
   /// The messages of RFB itself (RFC 6143, section 7.5) and the request for another size. The library's dialects of

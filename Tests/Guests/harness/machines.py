@@ -20,13 +20,10 @@ def vhost_user_gpu(socket_path, scanouts=1):
     return ["-chardev", f"socket,id=gpu,path={socket_path}", "-device", device]
 
 
-def generic_gpu(socket_path, packed=False):
+def generic_gpu(socket_path):
     """Arguments that attach QEMU 11's generic front-end, which passes every feature through."""
     device = "vhost-user-test-device-pci,chardev=gpu,virtio-id=16,num_vqs=2,config_size=20,vq_size=256"
-    return [
-        "-chardev", f"socket,id=gpu,path={socket_path}",
-        "-device", f"{device},packed={'on' if packed else 'off'}",
-    ]  # fmt: skip
+    return ["-chardev", f"socket,id=gpu,path={socket_path}", "-device", device]
 
 
 class Vm:

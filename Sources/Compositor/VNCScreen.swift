@@ -95,7 +95,7 @@ final class VNCScreen {
 
   /// Sends the client what it asked for.
   func sendUpdate(to client: Client) {
-    library.rfbUpdateClient(client.pointer)
+    _ = library.rfbUpdateClient(client.pointer)
   }
 
   /// Forgets clients that have gone, and hangs up on those that dawdle.

@@ -17,6 +17,7 @@ final class MirrorSink: DisplaySink {
 
   /// Shows everything on this display from now on; false when the system refuses.
   func connect(_ socket: consuming FileDescriptor) -> Bool {
+    isHidden = [Bool](repeating: false, count: ScanoutID.maximumCount)
     do throws(SystemError) {
       try display.attach(socket)
       return true

@@ -122,7 +122,8 @@ import Testing
   @Test("a fence is echoed with its context, and only when it was asked for")
   func fenceEcho() {
     let asked = CommandHeader(
-      .resourceFlush, flags: [.fence, .ringIndex], fence: FenceID(rawValue: 9), context: ContextID(rawValue: 4), ring: 2)
+      .resourceFlush, flags: [.fence, .ringIndex], fence: FenceID(rawValue: 9), context: ContextID(rawValue: 4), ring: 2
+    )
     #expect(asked.answer(.okNoData).fence.rawValue == 9)
     #expect(asked.answer(.okNoData).context.rawValue == 4)
     #expect(asked.answer(.okNoData).flags == .fence)

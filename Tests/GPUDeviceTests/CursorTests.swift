@@ -8,7 +8,8 @@ import Virtqueue
     scanout: UInt32 = 0, x: UInt32 = 10, y: UInt32 = 20, resource: UInt32, hotX: UInt32 = 3, hotY: UInt32 = 4
   ) -> Command.CursorUpdate {
     Command.CursorUpdate(
-      scanout: ScanoutID(rawValue: scanout), x: x, y: y, resource: ResourceID(rawValue: resource), hotX: hotX, hotY: hotY)
+      scanout: ScanoutID(rawValue: scanout), x: x, y: y, resource: ResourceID(rawValue: resource), hotX: hotX,
+      hotY: hotY)
   }
 
   func guest(_ format: ResourceFormat = .b8g8r8a8) throws -> Guest {

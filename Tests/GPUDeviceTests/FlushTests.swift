@@ -28,9 +28,11 @@ import Virtqueue
     #expect(header?.fence.rawValue == fence)
   }
 
-  @Test("a held flush and the fenced commands after it wait; unfenced ones overtake", arguments: [
-    VirtqueueConfiguration.Format.split, .packed,
-  ])
+  @Test(
+    "a held flush and the fenced commands after it wait; unfenced ones overtake",
+    arguments: [
+      VirtqueueConfiguration.Format.split, .packed,
+    ])
   func order(_ format: VirtqueueConfiguration.Format) throws {
     let guest = try Guest(format)
     try guest.picture(1)
@@ -119,7 +121,8 @@ import Virtqueue
     let posted = try guest.post(Self.flush)
     guest.kick()
     let token = guest.sink.flushes[0].token
-    for (serial, scanout) in [(token.serial + 1, 0), (token.serial, 1), (token.serial, .max), (0, 0)] as [(UInt64, UInt32)] {
+    let strange: [(UInt64, UInt32)] = [(token.serial + 1, 0), (token.serial, 1), (token.serial, .max), (0, 0)]
+    for (serial, scanout) in strange {
       guest.device.completeFlush(
         FlushToken(serial: serial, scanout: ScanoutID(rawValue: scanout), isFenced: false))
     }

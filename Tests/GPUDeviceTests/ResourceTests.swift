@@ -97,14 +97,16 @@ import Virtqueue
     for _ in 0..<Self.manyTimes / 64 {
       for _ in 0..<64 {
         for (index, bytes) in requests.enumerated() {
-          let request = VirtqueueDriver.Buffer(GuestAddress(address.rawValue + UInt64(64 * index)), UInt32(bytes.count))
+          let start = GuestAddress(address.rawValue + UInt64(64 * index))
+          let request = VirtqueueDriver.Buffer(start, UInt32(bytes.count))
           _ = guest.control.add(readable: [request], writable: [reply], indirect: true)
         }
       }
       guest.kick()
       guard guest.completed().count == 128 else { throw Lost() }
     }
-    #expect(guest.device.statistics.commands == UInt64(Self.manyTimes / 64 * 128) && guest.device.statistics.errors == 0)
+    #expect(
+      guest.device.statistics.commands == UInt64(Self.manyTimes / 64 * 128) && guest.device.statistics.errors == 0)
     #expect(guest.device.resourceCount == 0 && guest.device.memoryUsed == 0)
   }
 

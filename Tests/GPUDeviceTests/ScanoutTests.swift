@@ -48,9 +48,10 @@ import Virtqueue
     #expect(try guest.show(1, on: 1, 32, 0, 32, 64) == .okNoData)
     #expect(try guest.flush(1, 0, 0, 40, 10) == .okNoData)
     #expect(guest.sink.flushes.map(\.scanout) == [0, 1])
-    #expect(guest.sink.flushes.map(\.damage) == [
-      Rectangle(x: 0, y: 0, width: 40, height: 10), Rectangle(x: 32, y: 0, width: 8, height: 10),
-    ])
+    #expect(
+      guest.sink.flushes.map(\.damage) == [
+        Rectangle(x: 0, y: 0, width: 40, height: 10), Rectangle(x: 32, y: 0, width: 8, height: 10),
+      ])
     #expect(try guest.flush(1, 0, 0, 32, 64) == .okNoData)
     #expect(guest.sink.flushes.map(\.scanout) == [0, 1, 0])
     #expect(try guest.flush(1, 0, 0, 0, 0) == .okNoData)

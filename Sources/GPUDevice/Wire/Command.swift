@@ -35,57 +35,93 @@ public enum Command: Hashable, Sendable {
 
   /// `struct virtio_gpu_resource_create_blob`; `entryCount` `MemoryEntry` follow.
   public struct CreateBlob: Hashable, Sendable {
+    /// Which resource.
     public var resource: ResourceID
+    /// `blob_mem`: where the bytes live.
     public var memory: UInt32
+    /// Flags as on the wire.
     public var flags: UInt32
+    /// How many entries follow.
     public var entryCount: UInt32
+    /// What the context calls it.
     public var blob: UInt64
+    /// Its length.
     public var byteCount: UInt64
   }
 
   /// `struct virtio_gpu_set_scanout_blob`, of whose four planes the first is all that formats here need.
   public struct SetScanoutBlob: Hashable, Sendable {
+    /// The part that is shown.
     public var source: Rectangle
+    /// Which scanout.
     public var scanout: ScanoutID
+    /// Which resource.
     public var resource: ResourceID
+    /// Columns and rows.
     public var size: Size
+    /// Pixel format, of the list that goes with the command.
     public var format: UInt32
+    /// Bytes from row to row.
     public var stride: UInt32
+    /// Bytes before the first pixel.
     public var offset: UInt32
   }
 
   /// `struct virtio_gpu_resource_create_3d`.
   public struct Create3D: Hashable, Sendable {
+    /// Which resource.
     public var resource: ResourceID
+    /// Kind of texture (gallium).
     public var target: UInt32
+    /// Pixel format, of the list that goes with the command.
     public var format: UInt32
+    /// Uses (gallium).
     public var bind: UInt32
+    /// Columns and rows.
     public var size: Size
+    /// Layers of depth.
     public var depth: UInt32
+    /// Elements of an array.
     public var arraySize: UInt32
+    /// Last level of detail.
     public var lastLevel: UInt32
+    /// Samples of a pixel.
     public var sampleCount: UInt32
+    /// Flags as on the wire.
     public var flags: UInt32
   }
 
   /// `struct virtio_gpu_transfer_host_3d`.
   public struct Transfer3D: Hashable, Sendable {
+    /// The box's first corner.
     public var x: UInt32, y: UInt32, z: UInt32
+    /// The box's extent.
     public var width: UInt32, height: UInt32, depth: UInt32
+    /// Bytes before the first pixel.
     public var offset: UInt64
+    /// Which resource.
     public var resource: ResourceID
+    /// Level of detail.
     public var level: UInt32
+    /// Bytes from row to row.
     public var stride: UInt32
+    /// Bytes from layer to layer.
     public var layerStride: UInt32
   }
 
   /// `struct virtio_gpu_update_cursor`.
   public struct CursorUpdate: Hashable, Sendable {
+    /// Which scanout.
     public var scanout: ScanoutID
+    /// Column on the scanout.
     public var x: UInt32
+    /// Row on the scanout.
     public var y: UInt32
+    /// Which resource.
     public var resource: ResourceID
+    /// Column of the pixel that points.
     public var hotX: UInt32
+    /// Row of the pixel that points.
     public var hotY: UInt32
 
     /// A cursor's place and picture.

@@ -53,7 +53,8 @@ struct WireWriter {
   }
 
   mutating func zeros(_ amount: Int) {
-    UnsafeMutableRawBufferPointer(rebasing: bytes[count..<count + amount]).initializeMemory(as: UInt8.self, repeating: 0)
+    let part = UnsafeMutableRawBufferPointer(rebasing: bytes[count..<count + amount])
+    part.initializeMemory(as: UInt8.self, repeating: 0)
     count += amount
   }
 

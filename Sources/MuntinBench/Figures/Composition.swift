@@ -13,42 +13,49 @@ enum Composition {
   static func measure(_ results: Results, round: Int) throws(BenchError) {
     for (name, display) in [("on a 4K display", full), ("scaled down to a 1080p display", picture)] {
       let stage = try CompositionStage(picture: picture, display: display)
-      var rates = (ours: 0.0, pixman: 0.0)
-      for side in Side.order(ofRound: round) {
-        switch side {
-        case .muntin: rates.ours = rate { stage.compose(Rectangle(picture)) }
-        case .qemu: rates.pixman = rate { stage.compositeBare() }
-        }
-      }
+      let rates = rates(round, { stage.compose(Rectangle(picture)) }, { stage.compositeBare() })
       results.record(
         Figure(
           .composition, "4 VMs of 1080p \(name), full damage: frames", .perSecond, beside: .pixman, .ratioAtLeast(0.9)),
         ours: rates.ours, peer: rates.pixman)
     }
-    try shares(results)
+    try shares(results, round: round)
   }
 
   /// Cost against the damaged area: which share of a full frame's time a part of it takes. Pixman alone says which
   /// share is the memory's doing, for rows that are cut short are slower than whole ones.
-  private static func shares(_ results: Results) throws(BenchError) {
+  private static func shares(_ results: Results, round: Int) throws(BenchError) {
     let stage = try CompositionStage(picture: picture, display: full)
-    let whole = (ours: rate { stage.compose(Rectangle(picture)) }, pixman: rate { stage.compositeBare() })
+    let whole = rates(round, { stage.compose(Rectangle(picture)) }, { stage.compositeBare() })
     for (name, divisor) in [("1/4", UInt32(2)), ("1/16", 4)] {
       let part = Rectangle(x: 64, y: 64, width: picture.width / divisor, height: picture.height / divisor)
-      let ours = rate { stage.compose(part) }
-      let pixman = rate { stage.compositeBare(part) }
+      let partial = rates(round, { stage.compose(part) }, { stage.compositeBare(part) })
       results.record(
         Figure(.composition, "damage of \(name): frames", .perSecond, beside: .pixman, .ratioAtLeast(0.9)),
-        ours: ours, peer: pixman)
+        ours: partial.ours, peer: partial.pixman)
       results.record(
         Figure(
           .composition, "damage of \(name): share of a full frame's time", .count, beside: .pixman, .ratioAtMost(1.1)),
-        ours: whole.ours / ours, peer: whole.pixman / pixman)
+        ours: whole.ours / partial.ours, peer: whole.pixman / partial.pixman)
     }
     let tiny = rate { stage.compose(Rectangle(x: 64, y: 64, width: 1, height: 1)) }
     results.record(
       Figure(.composition, "damage of one pixel in each VM: time of a frame", .microseconds, beside: .fullFrame),
       ours: 1e6 / tiny, peer: 1e6 / whole.ours)
+  }
+
+  /// Both rates; in every second round pixman comes first.
+  private static func rates(
+    _ round: Int, _ ours: () -> Void, _ pixman: () -> Void
+  ) -> (ours: Double, pixman: Double) {
+    var rates = (ours: 0.0, pixman: 0.0)
+    for side in Side.order(ofRound: round) {
+      switch side {
+      case .muntin: rates.ours = rate(ours)
+      case .qemu: rates.pixman = rate(pixman)
+      }
+    }
+    return rates
   }
 
   private static func rate(_ body: () -> Void) -> Double {

@@ -4,6 +4,7 @@ import GPUBackend
 import Glibc
 import HubProtocol
 import Logging
+import Platform
 import Supervisor
 
 /// `muntin gpu`, as QEMU's back-end program conventions want it (vhost-user.rst).
@@ -129,8 +130,9 @@ struct GPUCommand: ParsableCommand {
 
 /// What every part does first.
 enum PartProcess {
-  /// A closed standard error is no reason to end.
+  /// A closed standard error is no reason to end, and every picture takes descriptors.
   static func begin() {
     signal(SIGPIPE, SIG_IGN)
+    DescriptorLimit.raise()
   }
 }

@@ -4,7 +4,7 @@ import GPUDevice
 /// Whether a command takes longer when many other resources are alive.
 enum Population {
   private static let others = 2000
-  private static let repetitions = 2
+  private static let repetitions = 4
   private static let size = Size(width: 64, height: 64)
 
   private struct Kind {
@@ -21,11 +21,12 @@ enum Population {
     let kinds = try kinds(guest, shown: shown, bare: bare, backing)
     var without = [[Double]](repeating: [], count: kinds.count)
     var with = without
+    let crowd = try Crowd(guest, count: others, size)
     for _ in 0..<repetitions {
       try time(kinds, into: &without)
-      let crowd = try populate(guest)
+      try crowd.gather()
       try time(kinds, into: &with)
-      for slots in crowd { try slots.batch() }
+      try crowd.scatter()
     }
     try guest.perform(.setScanout(ScanoutID(rawValue: 0), resource: .none, source: .empty))
     try guest.perform(.resourceUnref(shown))
@@ -77,28 +78,38 @@ enum Population {
   private static func time(_ kinds: [Kind], into times: inout [[Double]]) throws(BenchError) {
     for (index, kind) in kinds.enumerated() {
       for _ in 0..<2 { try kind.slots.batch() }
-      for _ in 0..<2 {
-        let perSecond = try Stopwatch.rate(over: .milliseconds(8)) { () throws(BenchError) in
-          try kind.slots.batch()
-          return kind.slots.count
-        }
-        times[index].append(1e6 / perSecond)
+      let perSecond = try Stopwatch.rate(over: .milliseconds(10)) { () throws(BenchError) in
+        try kind.slots.batch()
+        return kind.slots.count
       }
+      times[index].append(1e6 / perSecond)
       try kind.slots.check()
     }
   }
+}
 
-  /// Makes the others, and gives the commands that end them.
-  private static func populate(_ guest: Guest) throws(BenchError) -> [CommandSlots] {
-    var ends: [CommandSlots] = []
-    for _ in 0..<(others / 50) {
+/// Resources that are only there.
+private struct Crowd {
+  private var creates: [CommandSlots] = []
+  private var unrefs: [CommandSlots] = []
+
+  init(_ guest: Guest, count: Int, _ size: Size) throws(BenchError) {
+    for _ in 0..<(count / 50) {
       let resources = (0..<50).map { _ in guest.newResource() }
-      let creates = resources.map { Command.resourceCreate2D($0, format: Guest.pixelFormat, size: size) }
-      let slots = try CommandSlots(guest, creates)
+      creates.append(
+        try CommandSlots(
+          guest, resources.map { .resourceCreate2D($0, format: Guest.pixelFormat, size: size) }))
+      unrefs.append(try CommandSlots(guest, resources.map { .resourceUnref($0) }))
+    }
+  }
+
+  func gather() throws(BenchError) { try run(creates) }
+  func scatter() throws(BenchError) { try run(unrefs) }
+
+  private func run(_ batches: [CommandSlots]) throws(BenchError) {
+    for slots in batches {
       try slots.batch()
       try slots.check()
-      ends.append(try CommandSlots(guest, resources.map { .resourceUnref($0) }))
     }
-    return ends
   }
 }

@@ -51,7 +51,9 @@ import Testing
     #expect(Rectangle.empty.union(a) == a)
   }
 
-  @Test(arguments: ["1280x800": true, "0x5": false, "5x0": false, "5": false, "-1x5": false, "+1x5": false, "5x5x5": false])
+  @Test(arguments: [
+    "1280x800": true, "0x5": false, "5x0": false, "5": false, "-1x5": false, "+1x5": false, "5x5x5": false,
+  ])
   func `a size is read from text or refused`(text: String, valid: Bool) {
     #expect((Size(text) != nil) == valid)
   }

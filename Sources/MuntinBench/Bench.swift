@@ -44,7 +44,9 @@ final class Bench {
       for (part, measure) in items where parts.contains(part) {
         progress("round \(round + 1) of \(rounds): \(part.rawValue)")
         for side in Side.order(ofRound: round) {
-          try measure(side == .muntin ? subjects.ours : subjects.qemu, results)
+          let subject = side == .muntin ? subjects.ours : subjects.qemu
+          subject.guest.forgetRequests()
+          try measure(subject, results)
         }
       }
     }
@@ -57,7 +59,11 @@ final class Bench {
     let qemu = try subject(.qemu, folder)
     for round in 0..<rounds {
       progress("round \(round + 1) of \(rounds): flushes")
-      for side in Side.order(ofRound: round) { try Flushes.measure(side == .muntin ? ours : qemu, results) }
+      for side in Side.order(ofRound: round) {
+        let subject = side == .muntin ? ours : qemu
+        subject.guest.forgetRequests()
+        try Flushes.measure(subject, results)
+      }
     }
     hub?.program.end()
   }

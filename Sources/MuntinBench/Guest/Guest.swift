@@ -11,6 +11,7 @@ final class Guest {
   private static let requestMemory = 16 << 20
   private static let pixelMemory = 64 << 20
   private static let longestRequest = 1 << 20
+  private static let slotMemorySize = 8 << 20
 
   let arena: GuestArena
   let control: GuestQueue
@@ -18,6 +19,9 @@ final class Guest {
   private let frontend: VhostUserFrontend
   private var lastResource: UInt32 = 0
   private let single: (request: GuestAddress, answer: GuestAddress)
+  /// Where the requests of one measurement lie, and how much of it they take.
+  private let slotMemory: GuestAddress
+  private var slotBytes = 0
 
   /// Where pictures lie.
   let pictureMemory: (address: GuestAddress, count: Int)
@@ -32,6 +36,7 @@ final class Guest {
       control = GuestQueue(try VirtqueueDriver(arena: arena, size: Self.ringSize, format: .split))
       cursor = GuestQueue(try VirtqueueDriver(arena: arena, size: Self.ringSize, format: .split))
       single = (try arena.allocate(Self.longestRequest), try arena.allocate(2048))
+      slotMemory = try arena.allocate(Self.slotMemorySize, alignment: 64)
       self.arena = arena
     } catch {
       throw .noRoom("guest memory (\(error))")
@@ -104,10 +109,16 @@ final class Guest {
     return place
   }
 
-  /// Takes memory for a request or an answer.
+  /// Takes memory for a request or an answer, until `forgetRequests`.
   func allocate(_ count: Int) throws(BenchError) -> GuestAddress {
-    do { return try arena.allocate(count, alignment: 64) } catch { throw .noRoom("\(count) bytes of a request") }
+    let size = (count + 63) / 64 * 64
+    guard size <= Self.slotMemorySize - slotBytes else { throw .noRoom("\(count) bytes of a request") }
+    defer { slotBytes += size }
+    return GuestAddress(slotMemory.rawValue + UInt64(slotBytes))
   }
+
+  /// Gives the memory of all requests back: a measurement is over.
+  func forgetRequests() { slotBytes = 0 }
 
   /// The word at an address of the request memory.
   func word(at address: GuestAddress) -> UInt32 {

@@ -37,7 +37,7 @@ check: ## formatting, and warnings as errors
 
 install: ## installs to PREFIX (/usr/local), below DESTDIR if that is set; build first
 	@test -x $(MUNTIN) || { echo "$(MUNTIN) is missing: run make build first" >&2; exit 1; }
-	install -D -m 755 $(MUNTIN) $(DESTDIR)$(bindir)/muntin
+	install -D -s -m 755 $(MUNTIN) $(DESTDIR)$(bindir)/muntin
 	mkdir -p $(DESTDIR)$(libexecdir) $(DESTDIR)$(descriptordir)
 	$(fill_in) Packaging/muntin-gpu.in >$(DESTDIR)$(libexecdir)/muntin-gpu
 	chmod 755 $(DESTDIR)$(libexecdir)/muntin-gpu

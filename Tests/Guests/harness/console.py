@@ -61,7 +61,8 @@ class Console:
         """Runs a command in the guest and returns what it printed."""
         self._count += 1
         mark = f"@@{self._count}"
-        self.send(f"{{ {command.removesuffix('&')}{'&' if command.endswith('&') else ';'} }} </dev/null 2>&1; echo {mark} $?")
+        separator = "" if command.endswith("&") else ";"
+        self.send(f"{{ {command}{separator} }} </dev/null 2>&1; echo {mark} $?")
         match = self.read_until(rf"{mark} (\d+)\n", seconds)
         if check and match.group(1) != "0":
             raise GuestError(f"in the guest, {command!r} ended with {match.group(1)}:\n{self._before[-2000:]}")

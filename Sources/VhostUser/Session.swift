@@ -55,6 +55,7 @@ final class Session {
     channel = BackendRequestChannel(loop: owner.loop)
     self.socket = socket
     channel.refused = { [unowned self] code in self.owner.session(self, refusedBackendRequest: code) }
+    channel.answered = { [device] ticket, succeeded in device.sharedMemoryChanged(ticket, succeeded: succeeded) }
   }
 
   deinit {
@@ -68,6 +69,7 @@ final class Session {
     do throws(SystemError) {
       faultToken = try loop.watch(faultBell.raw, for: .readable) { [unowned self] _ in end(because: .memoryFault) }
       socketToken = try loop.watch(socket.raw, for: .readable) { [unowned self] _ in serve() }
+      device.sharedMemoryWindowChanged(channel)
       serve()
     } catch {
       end(because: .system(error))
@@ -82,6 +84,7 @@ final class Session {
     if let faultToken { loop.unwatch(faultToken) }
     channel.close()
     for ring in rings { stop(ring) }
+    device.sharedMemoryWindowChanged(nil)
     device.reset()
     regions.removeAll()
     device.memoryChanged(regions.memory)
@@ -150,6 +153,7 @@ final class Session {
     case .setOwner, .resetOwner: break
     case .getQueueNum: return .word(UInt64(rings.count))
     case .getStatus: return .word(status)
+    case .getShmemConfig: return .sharedMemory(device.sharedMemoryRegions)
     case .setStatus(let word): setStatus(word)
     case .resetDevice: resetDevice()
     case .getConfig(let access): return .configuration(try readConfiguration(access))
@@ -189,6 +193,7 @@ final class Session {
   private func setProtocolFeatures(_ word: UInt64) {
     protocolFeatures = owner.offeredProtocolFeatures.intersection(ProtocolFeatures(rawValue: word))
     channel.wantsReplies = protocolFeatures.contains(.replyAck)
+    channel.canMap = protocolFeatures.isSuperset(of: .window)
   }
 
   private func setStatus(_ word: UInt64) {

@@ -8,6 +8,7 @@ public final class HostMemory {
   /// The memory file, writable: what a VMM maps for its guest.
   public let file: SharedDescriptor
   private var mapping: MemoryMapping?
+  private var charge: MemoryCharge?
 
   /// Allocates zeroed memory of at least that many bytes.
   ///
@@ -23,6 +24,9 @@ public final class HostMemory {
     let (sum, overflow) = byteCount.addingReportingOverflow(page - 1)
     return overflow ? nil : sum / page * page
   }
+
+  /// Keeps a charge for as long as the memory is here.
+  public func keep(_ charge: MemoryCharge) { self.charge = charge }
 
   /// The bytes, mapped for reading at the first call.
   public func bytes() throws(SystemError) -> UnsafeRawBufferPointer {

@@ -25,16 +25,19 @@ final class HubSink: DisplaySink {
   func setVMConnected(_ connected: Bool) { client.setVMConnected(connected) }
 
   func scanoutChanged(_ scanout: ScanoutID, to content: ScanoutContent?) {
+    copies.drop(scanout)
     guard let content else { return client.turnOff(scanout.index) }
     do throws(SystemError) {
-      try client.show(content.buffer, source: content.source, on: scanout.index)
+      let buffer = try copies.buffer(of: content.picture, for: scanout)
+      try client.show(buffer, source: content.source, on: scanout.index)
     } catch {
       log.warning("buffer not shown", ["scanout": "\(scanout.rawValue)", "reason": "\(error)"])
       client.turnOff(scanout.index)
     }
   }
 
-  func flush(_ scanout: ScanoutID, buffer: HostBuffer, damage: Rectangle, token: FlushToken) -> FlushResult {
+  func flush(_ scanout: ScanoutID, picture: Picture, damage: Rectangle, token: FlushToken) -> FlushResult {
+    if let count = copies.update(picture, damage) { device?.notePixelsCopied(count) }
     guard let serial = client.flush(scanout.index, damage: damage) else { return .latched }
     waiting[scanout.index.index].append(hub: serial, device: token.serial)
     return .pending
@@ -53,7 +56,14 @@ final class HubSink: DisplaySink {
     client.moveCursor(of: scanout.index, x: x &+ Int32(clamping: hotX), y: y &+ Int32(clamping: hotY))
   }
 
-  func bufferRetired(_ buffer: HostBuffer) { client.retire(buffer.id) }
+  func pictureRetired(_ picture: Picture) -> Retirement {
+    client.retire(copies.retire(picture))
+    return .released
+  }
+
+  func memoryMoved(_ scanout: ScanoutID, _ picture: Picture) {}
+
+  private var copies = PictureCopies()
 
   /// The device names the place of the picture's corner, the hub that of the pixel that points.
   private var hotSpots = [(UInt32, UInt32)](repeating: (0, 0), count: ScanoutIndex.maximumCount)

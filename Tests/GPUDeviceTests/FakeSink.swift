@@ -16,6 +16,9 @@ final class FakeSink: DisplaySink {
   var cursorChanges = 0
   var moves: [(x: Int32, y: Int32)] = []
   var retired: [BufferID] = []
+  /// What the next retirements are answered with.
+  var retirement = Retirement.released
+  var moved: [UInt32] = []
   /// What the next flushes are answered with.
   var result = FlushResult.latched
   var whenFlushed: (FlushToken) -> Void = { _ in }
@@ -27,7 +30,7 @@ final class FakeSink: DisplaySink {
     scanoutChanges += 1
   }
 
-  func flush(_ scanout: ScanoutID, buffer: HostBuffer, damage: Rectangle, token: FlushToken) -> FlushResult {
+  func flush(_ scanout: ScanoutID, picture: Picture, damage: Rectangle, token: FlushToken) -> FlushResult {
     guard isRecording else { return result }
     flushes.append(Flush(scanout: scanout.rawValue, damage: damage, token: token))
     whenFlushed(token)
@@ -43,7 +46,10 @@ final class FakeSink: DisplaySink {
     if isRecording { moves.append((x, y)) }
   }
 
-  func bufferRetired(_ buffer: HostBuffer) {
-    retired.append(buffer.id)
+  func pictureRetired(_ picture: Picture) -> Retirement {
+    retired.append(picture.id)
+    return retirement
   }
+
+  func memoryMoved(_ scanout: ScanoutID, _ picture: Picture) { moved.append(scanout.rawValue) }
 }

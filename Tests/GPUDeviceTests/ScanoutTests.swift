@@ -78,7 +78,7 @@ import Virtqueue
     let guest = try Guest(scanouts: Self.two)
     try guest.picture(1)
     for scanout: UInt32 in 0...1 { #expect(try guest.show(1, on: scanout) == .okNoData) }
-    let id = try #require(guest.sink.contents[0]?.buffer.id)
+    let id = try #require(guest.sink.contents[0]?.picture.id)
     #expect(try guest.unref(1) == .okNoData)
     #expect(guest.sink.contents.isEmpty && guest.sink.retired == [id])
     #expect(try guest.flush(1) == .invalidResourceID)

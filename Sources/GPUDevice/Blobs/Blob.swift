@@ -88,4 +88,16 @@ final class Blob: GuestResource {
     guard pages != nil else { throw .noBacking(id) }
     pages = nil
   }
+
+  /// Copies as many bytes out as `target` has room for; false when the blob has fewer, or they are not there.
+  func copyFirstBytes(into target: UnsafeMutableRawBufferPointer) -> Bool {
+    guard byteCount >= UInt64(target.count), let base = target.baseAddress else { return false }
+    if let host {
+      guard let bytes = try? host.bytes() else { return false }
+      target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<target.count]))
+      return true
+    }
+    let row = ScatterList.Rows(offset: 0, byteCount: target.count, count: 1, stride: target.count)
+    return pages?.copy(row, to: base, stride: row.stride) ?? false
+  }
 }

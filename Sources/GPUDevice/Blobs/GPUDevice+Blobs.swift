@@ -103,11 +103,13 @@ extension GPUDevice {
   }
 
   func flush(_ blob: Blob, _ rectangle: Rectangle, isFenced: Bool) throws(GPUError) {
-    let showing = scanouts.filter { blob.scanouts & $0.bit != 0 }
-    guard let first = showing.first?.picture else { return }
-    guard showing.contains(where: { rectangle.fits(in: $0.picture?.layout.size ?? first.layout.size) }) else {
-      throw .rectangleOutside(rectangle, of: first.layout.size)
+    guard blob.scanouts != 0 else { return }
+    var largest = Size(width: 0, height: 0)
+    for scanout in scanouts where blob.scanouts & scanout.bit != 0 {
+      guard let size = scanout.picture?.layout.size else { continue }
+      largest = Size(width: max(largest.width, size.width), height: max(largest.height, size.height))
     }
+    guard rectangle.fits(in: largest) else { throw .rectangleOutside(rectangle, of: largest) }
     tellFlush(of: blob, rectangle, isFenced: isFenced)
   }
 
@@ -121,10 +123,6 @@ extension GPUDevice {
       _ = hostVisible.unmap(mapping)
     }
     retirePictures(of: blob, but: nil)
-  }
-
-  private func hide(_ resource: GuestResource) {
-    for scanout in scanouts where resource.scanouts & scanout.bit != 0 { turnOff(scanout.id) }
   }
 
   /// Gives those pictures of a blob up that no scanout shows.

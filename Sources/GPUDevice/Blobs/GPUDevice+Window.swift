@@ -4,6 +4,7 @@ import Virtqueue
 /// The host-visible region: MAP_BLOB and UNMAP_BLOB (virtio 1.3, 5.7.6.10). Both are answered when the guest's address
 /// space is as it asked for.
 extension GPUDevice {
+  /// One, unless the configuration has none.
   public var sharedMemoryRegions: [SharedMemoryRegion] {
     guard hostVisible.byteCount > 0 else { return [] }
     return [SharedMemoryRegion(id: HostVisibleWindow.regionID, byteCount: hostVisible.byteCount)]
@@ -44,11 +45,14 @@ extension GPUDevice {
 
   /// The transport has answered: the command that waits is answered too.
   public func sharedMemoryChanged(_ ticket: SharedMemoryTicket, succeeded: Bool) {
-    guard let mapping = hostVisible.answered(ticket) else { return }
-    let command = control.held(ticket)
-    let wasMap = command.map { $0.type == CommandCode.resourceMapBlob.rawValue } ?? hostVisible.contains(mapping)
-    if wasMap, !succeeded || command == nil { drop(mapping, isThere: succeeded) }
-    if let command { finish(ticket, command, wasMap && !succeeded ? .error(.windowUnavailable) : done(command)) }
+    switch hostVisible.answered(ticket) {
+    case nil: break
+    case .map(let mapping):
+      let isAwaited = finish(ticket, succeeded ? .okMapInfo(.cached) : .error(.windowUnavailable))
+      if !succeeded || !isAwaited { drop(mapping, isThere: succeeded) }
+    // Whatever the answer is: the guest's address space is the transport's, and there is no other way to ask.
+    case .unmap: finish(ticket, .okNoData)
+    }
   }
 
   /// A mapping that failed, or whose command is gone, so that the guest does not know of it.
@@ -56,10 +60,6 @@ extension GPUDevice {
     guard hostVisible.contains(mapping) else { return }
     for blob in resources.blobs where blob.mapping === mapping { blob.mapping = nil }
     if isThere { _ = hostVisible.unmap(mapping) } else { hostVisible.forget(mapping) }
-  }
-
-  private func done(_ command: CommandHeader) -> Response {
-    command.type == CommandCode.resourceMapBlob.rawValue ? .okMapInfo(.cached) : .okNoData
   }
 
   /// How many blobs the guest sees, or is about to see.

@@ -8,6 +8,8 @@ public final class GuestPages {
   private let entries: [MemoryEntry]
   private var list: ScatterList
   private var memory: GuestMemory
+  /// What the list of entries is charged.
+  var charge: MemoryCharge?
 
   /// Finds all entries in guest memory.
   init(_ entries: [MemoryEntry], in memory: GuestMemory) throws(GPUError) {
@@ -25,6 +27,8 @@ public final class GuestPages {
     list.refresh(in: memory)
   }
 
+  /// What the list of entries takes of the host's memory.
+  var footprint: Int { ScatterList.footprint(entryCount: entries.count) + entries.count * MemoryLayout<MemoryEntry>.stride }
   /// Number of runs in this process.
   var runCount: Int { list.runCount }
 

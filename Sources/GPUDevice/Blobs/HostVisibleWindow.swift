@@ -31,8 +31,14 @@ struct HostVisibleWindow {
   weak var transport: (any SharedMemoryWindow)?
   private var mappings: [BlobMapping] = []
   /// What the transport has taken and not answered.
-  private var pending: [SharedMemoryTicket: BlobMapping] = [:]
+  private var pending: [SharedMemoryTicket: Change] = [:]
   private var lastTicket: UInt64 = 0
+
+  /// What the transport was asked for.
+  enum Change {
+    case map(BlobMapping)
+    case unmap(BlobMapping)
+  }
 
   init(byteCount: UInt64, maximumCount: Int) {
     self.byteCount = byteCount
@@ -56,7 +62,7 @@ struct HostVisibleWindow {
     let ticket = nextTicket()
     guard transport?.map(piece, of: memory.file, ticket) == true else { throw .windowUnavailable }
     mappings.append(mapping)
-    pending[ticket] = mapping
+    pending[ticket] = .map(mapping)
     return (mapping, ticket)
   }
 
@@ -65,14 +71,14 @@ struct HostVisibleWindow {
     mappings.removeAll { $0 === mapping }
     let ticket = nextTicket()
     guard transport?.unmap(mapping.piece, ticket) == true else { return nil }
-    pending[ticket] = mapping
+    pending[ticket] = .unmap(mapping)
     return ticket
   }
 
   /// The transport has answered.
   ///
   /// - Returns: what it was about; nil for a ticket that is not known.
-  mutating func answered(_ ticket: SharedMemoryTicket) -> BlobMapping? {
+  mutating func answered(_ ticket: SharedMemoryTicket) -> Change? {
     pending.removeValue(forKey: ticket)
   }
 

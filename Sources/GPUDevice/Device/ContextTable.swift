@@ -30,3 +30,19 @@ struct ContextTable {
 
   mutating func removeAll() { contexts.removeAll() }
 }
+
+extension GPUDevice {
+  /// What Linux needs for blobs in the host's memory: contexts, and resources in them. Nothing is drawn there, so that
+  /// which resource is in which makes no difference.
+  func performInContext(_ command: Command, _ context: ContextID) throws(GPUError) {
+    try requireFeature(Self.virglFeature, for: command.code)
+    switch command {
+    case .contextCreate(let length, _): try contexts.create(context, nameLength: length)
+    case .contextDestroy: try contexts.destroy(context)
+    case .contextAttachResource(let id), .contextDetachResource(let id):
+      try contexts.check(context)
+      _ = try resources.findAny(id)
+    default: throw .notOffered(command.code)
+    }
+  }
+}

@@ -10,6 +10,16 @@ public struct GPUConfiguration: Sendable {
   public var memoryLimit: Int
   /// The most resources at a time.
   public var maximumResources: Int
+  /// Whose memory the guest's pictures are in, where the guest has no preference of its own.
+  public var allocation = Allocation.guest
+  /// Length of the host-visible region; 0: there is none. Rounded up to whole `blobAlignment`s.
+  public var hostVisible: UInt64 = 256 << 20
+  /// What sizes and places of blobs are multiples of.
+  public var blobAlignment = BlobAlignment.pages4K
+  /// The most blobs in the host-visible region at a time.
+  public var maximumMappings = 1024
+  /// The most 3D contexts at a time.
+  public var maximumContexts = 1024
 
   /// A card of that many scanouts.
   public init(
@@ -23,6 +33,22 @@ public struct GPUConfiguration: Sendable {
   }
 }
 
+/// Whose memory a guest's pictures are in. A Linux guest decides by the features that it is offered.
+public enum Allocation: String, Sendable, CaseIterable {
+  /// The guest's: blobs in its own pages, which it pays.
+  case guest
+  /// The host's: blobs in the host-visible region, and 2D resources; the VM's memory limit pays. Without a region the
+  /// guest is not offered blobs at all, and all its pictures are 2D resources.
+  case host
+}
+
+/// `blob_alignment` (virtio 1.4): what the guest's and the host's page sizes ask for.
+public enum BlobAlignment: UInt32, Sendable, CaseIterable {
+  case pages4K = 4096
+  case pages16K = 16384
+  case pages64K = 65536
+}
+
 /// What a device has done since it was made.
 public struct GPUStatistics: Equatable, Sendable {
   /// Requests answered, refused ones included.
@@ -33,6 +59,8 @@ public struct GPUStatistics: Equatable, Sendable {
   public var bytesTransferred: UInt64 = 0
   /// Flushes that showed something.
   public var flushes: UInt64 = 0
+  /// Pixels that a sink copied at flushes, because nobody can be shown the guest's own.
+  public var pixelsCopied: UInt64 = 0
 
   /// Nothing yet.
   public init() {}

@@ -46,4 +46,7 @@ public struct ContextID: RawRepresentable, Hashable, Sendable {
   /// An id by its number.
   @inlinable
   public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// The id that means "no context".
+  public static let none = ContextID(rawValue: 0)
 }

@@ -11,6 +11,11 @@ public struct DisplayMode: Hashable, Sendable {
   public static let disabled = DisplayMode(area: .empty, isEnabled: false)
 }
 
+/// How the guest has to map host memory: `map_info`.
+public enum MapCaching: UInt32, Sendable {
+  case cached = 1
+}
+
 /// What the device answers (virtio 1.3, 5.7.6.7).
 public enum Response: Equatable, Sendable {
   case okNoData
@@ -18,6 +23,7 @@ public enum Response: Equatable, Sendable {
   case okDisplayInfo([DisplayMode])
   case okEDID(EDID)
   case okResourceUUID(BufferID)
+  case okMapInfo(MapCaching)
   case error(GPUError)
 
   /// The code on the wire.
@@ -27,6 +33,7 @@ public enum Response: Equatable, Sendable {
     case .okDisplayInfo: .okDisplayInfo
     case .okEDID: .okEDID
     case .okResourceUUID: .okResourceUUID
+    case .okMapInfo: .okMapInfo
     case .error(let error): error.response
     }
   }
@@ -51,6 +58,9 @@ public enum Response: Equatable, Sendable {
     case .okResourceUUID(let id):
       writer.long(id.high.byteSwapped)
       writer.long(id.low.byteSwapped)
+    case .okMapInfo(let caching):
+      writer.word(caching.rawValue)
+      writer.word(0)
     }
     return writer.count
   }

@@ -48,7 +48,7 @@ extension GPUDevice {
     switch hostVisible.answered(ticket) {
     case nil: break
     case .map(let mapping):
-      let isAwaited = finish(ticket, succeeded ? .okMapInfo(.cached) : .error(.windowUnavailable))
+      let isAwaited = finish(ticket, succeeded ? .okMapInfo(.cached) : .error(GPUError.windowUnavailable.response))
       if !succeeded || !isAwaited { drop(mapping, isThere: succeeded) }
     // Whatever the answer is: the guest's address space is the transport's, and there is no other way to ask.
     case .unmap: finish(ticket, .okNoData)

@@ -83,9 +83,13 @@ extension GPUDevice {
 
   private func uuid(of id: ResourceID) throws(GPUError) -> ResourceUUID {
     try requireFeature(Self.resourceUUIDFeature, for: .resourceAssignUUID)
-    let resource = try resources.findAny(id)
-    let id = try (resource as? Blob)?.uuid ?? resources.find(id).uuid
+    let id = try bufferID(of: resources.findAny(id))
     return ResourceUUID(high: id.high, low: id.low)
+  }
+
+  private func bufferID(of resource: GuestResource) throws(GPUError) -> BufferID {
+    if let blob = resource as? Blob { return blob.uuid }
+    return try resources.find(resource.id).uuid
   }
 
   // MARK: Scanouts

@@ -63,7 +63,8 @@ public final class GPUProcess {
     var socketPath = ""
     if case .path(let path) = options.socket { socketPath = path }
     let client = ProducerClient(
-      hubPath: path, vm: name, socketPath: socketPath, memoryLimit: UInt64(clamping: options.limits.hostAllocated), loop: loop)
+      hubPath: path, vm: name, socketPath: socketPath, memoryLimit: UInt64(clamping: options.limits.hostAllocated),
+      loop: loop)
     return Hub(client: client, sink: HubSink(client: client, modes: options.sizes, log: log))
   }
 

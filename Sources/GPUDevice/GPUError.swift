@@ -50,6 +50,14 @@ public enum GPUError: Error, Equatable, Sendable {
   /// A cursor picture that is not 64 x 64.
   case invalidCursorSize(Size)
 
+  init(_ error: CommandError) {
+    self =
+      switch error {
+      case .unknown(let type): .unknownCommand(type)
+      case .truncated(let code, let count): .commandTruncated(code, byteCount: count)
+      }
+  }
+
   /// The code that the guest gets (virtio 1.3, 5.7.6.7).
   public var response: ResponseCode {
     switch self {

@@ -149,18 +149,26 @@ public final class GPUDevice: VirtioDevice {
     flushWait = .none
   }
 
+  private func decode(_ header: CommandHeader, _ bytes: UnsafeRawBufferPointer) throws(GPUError) -> Command {
+    do throws(CommandError) {
+      return try Command.decode(header, bytes)
+    } catch {
+      throw GPUError(error)
+    }
+  }
+
   private func respond(
     to header: CommandHeader?, _ bytes: UnsafeRawBufferPointer, _ chain: DescriptorChain, isCursorQueue: Bool
   ) -> Response {
     do throws(GPUError) {
       guard let header else { throw .headerTruncated(byteCount: bytes.count) }
-      let command = try Command.decode(header, bytes)
+      let command = try decode(header, bytes)
       guard command.code.isCursorCommand == isCursorQueue else { throw .wrongQueue(command.code) }
       return try perform(command, header, chain)
     } catch {
       statistics.errors += 1
       refused?(error, header)
-      return .error(error)
+      return .error(error.response)
     }
   }
 

@@ -8,7 +8,7 @@ public final class HostMemory {
   /// The memory file, writable: what a VMM maps for its guest.
   public let file: SharedDescriptor
   private var mapping: MemoryMapping?
-  private var charge: MemoryCharge?
+  private var charge: Ledger.Charge?
 
   /// Allocates zeroed memory of at least that many bytes.
   ///
@@ -26,7 +26,7 @@ public final class HostMemory {
   }
 
   /// Keeps a charge for as long as the memory is here.
-  public func keep(_ charge: MemoryCharge) { self.charge = charge }
+  public func keep(_ charge: consuming Ledger.Charge) { self.charge = consume charge }
 
   /// The bytes, mapped for reading at the first call.
   public func bytes() throws(SystemError) -> UnsafeRawBufferPointer {

@@ -46,12 +46,13 @@ private struct GPUMachine {
 
   private static func configuration(_ choice: UInt8) -> GPUConfiguration {
     var configuration = GPUConfiguration(
-      scanouts: [Size(width: 64, height: 64), Size(width: 32, height: 32)], memoryLimit: 1 << 20, maximumResources: 20)
+      scanouts: [Size(width: 64, height: 64), Size(width: 32, height: 32)], limits: .usualLimits(hostAllocated: 1 << 20),
+      maximumResources: 20)
+    configuration.limits.contexts = 3
     configuration.allocation = choice & 1 == 0 ? .guest : .host
     configuration.hostVisible = choice & 2 == 0 ? 1 << 20 : 0
     configuration.blobAlignment = choice & 4 == 0 ? .pages4K : .pages16K
     configuration.maximumMappings = 4
-    configuration.maximumContexts = 3
     return configuration
   }
 
@@ -61,7 +62,7 @@ private struct GPUMachine {
     device.reset()
     window.answerAll(device, succeeded: true)
     window.answerAll(device, succeeded: true)
-    for id in display.held { device.pictureReleased(id) }
+    display.held = []
     precondition(device.mappedBlobCount == 0 && device.contextCount == 0, "something outlived the reset")
     precondition(device.resourceCount == 0 && device.memoryUsed == 0, "something outlived the reset")
   }
@@ -270,7 +271,7 @@ private struct GPUMachine {
 private final class FuzzDisplay: DisplaySink {
   var result = FlushResult.latched
   /// Pictures that are still read.
-  var held: [BufferID] = []
+  var held: [Picture] = []
   private var shown: [ScanoutID: ScanoutContent] = [:]
   private var sum: UInt32 = 0
 
@@ -298,11 +299,9 @@ private final class FuzzDisplay: DisplaySink {
 
   func cursorMoved(_ scanout: ScanoutID, x: Int32, y: Int32) {}
 
-  func pictureRetired(_ picture: Picture) -> Retirement {
+  func pictureRetired(_ picture: Picture) {
     precondition(!shown.values.contains { $0.picture === picture }, "retired while it is shown")
-    guard result == .pending else { return .released }
-    held.append(picture.id)
-    return .held
+    if result == .pending { held.append(picture) }
   }
 
   func memoryMoved(_ scanout: ScanoutID, _ picture: Picture) {

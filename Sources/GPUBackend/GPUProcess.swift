@@ -38,8 +38,10 @@ public final class GPUProcess {
       let mirror = MirrorSink(loop: loop, log: log)
       (self.hub, self.mirror, sink) = (nil, mirror, mirror)
     }
-    let configuration = GPUConfiguration(
-      scanouts: options.sizes, name: options.vmName, memoryLimit: options.memoryLimit)
+    var configuration = GPUConfiguration(scanouts: options.sizes, name: options.vmName, limits: options.limits)
+    configuration.allocation = options.allocation
+    configuration.hostVisible = options.hostVisible
+    configuration.blobAlignment = options.blobAlignment
     device = GPUDevice(configuration: configuration, sink: sink)
     backend = VhostUserBackend(device: device, loop: loop)
     hub?.sink.device = device
@@ -63,7 +65,8 @@ public final class GPUProcess {
     var socketPath = ""
     if case .path(let path) = options.socket { socketPath = path }
     let client = ProducerClient(
-      hubPath: path, vm: name, socketPath: socketPath, memoryLimit: UInt64(clamping: options.memoryLimit), loop: loop)
+      hubPath: path, vm: name, socketPath: socketPath, memoryLimit: UInt64(clamping: options.limits.hostAllocated),
+      loop: loop)
     return Hub(client: client, sink: HubSink(client: client, modes: options.sizes, log: log))
   }
 

@@ -65,7 +65,7 @@ final class MirrorSink: DisplaySink {
   }
 
   /// The display holds no picture's memory beyond what a scanout shows.
-  func pictureRetired(_ picture: Picture) -> Retirement { .released }
+  func pictureRetired(_ picture: Picture) {}
 
   /// Pixels are looked for where they are then.
   func memoryMoved(_ scanout: ScanoutID, _ picture: Picture) {}

@@ -27,8 +27,8 @@ public enum GPUError: Error, Equatable, Sendable {
   case rectangleOutside(Rectangle, of: Size)
   /// One resource more than the configuration allows.
   case tooManyResources(limit: Int)
-  /// The VM's memory limit does not allow so many bytes more.
-  case overMemoryLimit(byteCount: Int)
+  /// A limit of the VM's does not allow so much more.
+  case overLimit(Ledger.OverLimit)
   /// The host refused memory; the value of `errno`.
   case hostMemory(code: Int32)
   /// A backing of no entry, or of more than ``ScatterList/maximumEntryCount``.
@@ -85,8 +85,6 @@ public enum GPUError: Error, Equatable, Sendable {
   case invalidContext(ContextID)
   /// A context's name of more than 64 bytes.
   case invalidNameLength(UInt32)
-  /// One context more than the configuration allows.
-  case tooManyContexts(limit: Int)
   /// A cursor picture that is not 64 x 64.
   case invalidCursorSize(Size)
 
@@ -107,7 +105,7 @@ public enum GPUError: Error, Equatable, Sendable {
     case .invalidResource, .resourceExists: .invalidResourceID
     case .invalidScanout: .invalidScanoutID
     case .invalidContext: .invalidContextID
-    case .tooManyResources, .overMemoryLimit, .hostMemory, .tooManyMappings, .tooManyContexts: .outOfMemory
+    case .tooManyResources, .overLimit, .hostMemory, .tooManyMappings: .outOfMemory
     case .commandTruncated, .unknownFormat, .invalidSize, .rectangleOutside, .invalidEntryCount, .entriesTruncated,
       .entryUnmapped, .outsideBacking, .unknownCapset, .invalidCursorSize, .isBlob, .noBlob, .unknownBlobMemory,
       .unknownBlobFlags, .unknownBlob, .invalidBlobSize, .blobBeyondBacking, .pictureBeyondBlob, .unaligned,

@@ -31,6 +31,26 @@ enum ArgumentValue {
     return size
   }
 
+  /// The size of a host-visible region, which may be 0.
+  static func window(_ text: String) throws -> Int {
+    guard let size = Configuration.windowSize(text) else {
+      throw ValidationError("give \(Configuration.windowExpectation)")
+    }
+    return size
+  }
+
+  /// Who gives a picture its memory.
+  static func allocation(_ text: String) throws -> AllocationSide {
+    guard let side = AllocationSide(text) else { throw ValidationError("give guest or host") }
+    return side
+  }
+
+  /// What blobs are multiples of.
+  static func blobAlignment(_ text: String) throws -> BlobAlignment {
+    guard let alignment = BlobAlignment(text) else { throw ValidationError("give 4K, 16K or 64K") }
+    return alignment
+  }
+
   /// The name of a VM or a display.
   static func name(_ text: String) throws -> PeerName {
     guard let name = PeerName(text) else {

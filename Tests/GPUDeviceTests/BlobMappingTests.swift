@@ -22,7 +22,7 @@ import Virtqueue
 
   @Test("it is charged in whole pages when it is made, and no more than the limit")
   func charge() throws {
-    let guest = try Guest(memoryLimit: 1 << 20)
+    let guest = try Guest(limits: .usualLimits(hostAllocated: 1 << 20))
     #expect(try guest.createHostBlob(1, (1 << 20) + 4096) == .outOfMemory)
     #expect(try guest.createHostBlob(1, 1 << 62) == .outOfMemory && guest.device.resourceCount == 0)
     #expect(try guest.createHostBlob(1, 1 << 20) == .okNoData && guest.device.memoryUsed == 1 << 20)
@@ -245,12 +245,11 @@ import Virtqueue
     let guest = try Guest()
     #expect(try guest.createHostBlob(1, 4 * 4096) == .okNoData && guest.showBlob(1) == .okNoData)
     let id = try #require(guest.sink.contents[0]).picture.id
-    guest.sink.retirement = .held
+    guest.sink.isReading = true
     #expect(try guest.unref(1) == .okNoData && guest.device.memoryUsed == 4 * 4096)
     guest.device.reset()
     #expect(guest.device.memoryUsed == 4 * 4096 && guest.sink.retired == [id])
-    guest.device.pictureReleased(id)
+    guest.sink.read = []
     #expect(guest.device.memoryUsed == 0)
-    guest.device.pictureReleased(id)
   }
 }

@@ -128,7 +128,7 @@ import Virtqueue
 
   @Test("features: guest allocation without VIRGL, host allocation with it, no blobs where neither is possible")
   func features() throws {
-    func features(_ allocation: Allocation, _ window: UInt64) throws -> UInt64 {
+    func features(_ allocation: AllocationSide, _ window: UInt64) throws -> UInt64 {
       try Guest {
         $0.allocation = allocation
         $0.hostVisible = window

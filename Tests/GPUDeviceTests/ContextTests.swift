@@ -1,3 +1,4 @@
+import Buffers
 import GPUDevice
 import Testing
 
@@ -5,7 +6,7 @@ import Testing
   static func guest() throws -> Guest {
     try Guest {
       $0.allocation = .host
-      $0.maximumContexts = 3
+      $0.limits.contexts = 3
     }
   }
 

@@ -16,8 +16,9 @@ final class FakeSink: DisplaySink {
   var cursorChanges = 0
   var moves: [(x: Int32, y: Int32)] = []
   var retired: [BufferID] = []
-  /// What the next retirements are answered with.
-  var retirement = Retirement.released
+  /// Whether somebody goes on to read what is given up.
+  var isReading = false
+  var read: [Picture] = []
   var moved: [UInt32] = []
   /// What the next flushes are answered with.
   var result = FlushResult.latched
@@ -46,9 +47,9 @@ final class FakeSink: DisplaySink {
     if isRecording { moves.append((x, y)) }
   }
 
-  func pictureRetired(_ picture: Picture) -> Retirement {
+  func pictureRetired(_ picture: Picture) {
     retired.append(picture.id)
-    return retirement
+    if isReading { read.append(picture) }
   }
 
   func memoryMoved(_ scanout: ScanoutID, _ picture: Picture) { moved.append(scanout.rawValue) }

@@ -23,12 +23,12 @@ final class Guest {
 
   init(
     _ format: VirtqueueConfiguration.Format = .split, scanouts: [Size] = [Size(width: 640, height: 480)],
-    memoryLimit: Int = 64 << 20, maximumResources: Int = 65_536, memory: Int = 16 << 20, ringSize: UInt32 = 64,
+    limits: LedgerAmounts = .usualLimits, maximumResources: Int = 65_536, memory: Int = 16 << 20, ringSize: UInt32 = 64,
     name: String = "test", configure: (inout GPUConfiguration) -> Void = { _ in }
   ) throws {
     arena = try GuestArena(count: memory)
     var configuration = GPUConfiguration(
-      scanouts: scanouts, name: name, memoryLimit: memoryLimit, maximumResources: maximumResources)
+      scanouts: scanouts, name: name, limits: limits, maximumResources: maximumResources)
     configure(&configuration)
     device = GPUDevice(configuration: configuration, sink: sink)
     control = try VirtqueueDriver(arena: arena, size: ringSize, format: format)

@@ -25,6 +25,9 @@ let fullConfiguration = """
   name = "alpha"
   socket = "/run/muntin/alpha.sock"
   memory_limit = "256M"
+  allocate = "host"
+  host_visible = "1G"
+  blob_alignment = "16K"
   command = [
     "qemu-system-x86_64",  # found in PATH
     "-m", "1G",
@@ -52,6 +55,7 @@ let fullConfiguration = """
   name = "beta"
   socket = "beta.sock"
   memory_limit = 1048576
+  host_visible = "0"
   scanout = [
     { display = "wall", x = 960, y = 0, width = 960, height = 720, scale = "none" },
   ]
@@ -113,6 +117,7 @@ func error(in text: String) -> ConfigurationError? {
     #expect(alpha.command == ["qemu-system-x86_64", "-m", "1G"])
     #expect(alpha.restart)
     #expect(alpha.memoryLimit == 256 << 20)
+    #expect(alpha.allocation == .host && alpha.hostVisible == 1 << 30 && alpha.blobAlignment == .pages16K)
     #expect(
       alpha.scanouts == [
         .init(
@@ -129,6 +134,7 @@ func error(in text: String) -> ConfigurationError? {
   @Test func aMachineMayBeWrittenInline() throws {
     let beta = try #require(try configuration(fullConfiguration).machines.last)
     #expect(beta.memoryLimit == 1 << 20)
+    #expect(beta.allocation == nil && beta.hostVisible == 0 && beta.blobAlignment == nil)
     #expect(beta.scanouts.first?.scale == Configuration.ScaleMode.none)
   }
 
@@ -158,6 +164,9 @@ func error(in text: String) -> ConfigurationError? {
     (configuration(display: "refresh = 1979-05-27"), 6, "but is a date or time"),
     (configuration(machine: "memory_limit = \"12 apples\""), 10, "cannot be \"12 apples\"; it takes an amount"),
     (configuration(machine: "memory_limit = 0"), 10, "cannot be 0"),
+    (configuration(machine: "allocate = \"both\""), 10, "cannot be \"both\"; it takes \"guest\" or \"host\""),
+    (configuration(machine: "host_visible = \"2T\""), 10, "cannot be \"2T\"; it takes 0 or an amount up to 1T"),
+    (configuration(machine: "blob_alignment = \"8K\""), 10, "cannot be \"8K\""),
     (configuration(machine: "memory_limit = 1.5"), 10, "is a number with a fraction"),
     (configuration(machine: "command = []"), 10, "cannot be without a program"),
     (configuration(machine: "command = [\n\"a\",\n3]"), 12, "must be an array of strings, but is an integer"),

@@ -128,16 +128,8 @@ extension GPUDevice {
   /// Gives those pictures of a blob up that no scanout shows.
   private func retirePictures(of blob: Blob, but newest: Picture?) {
     let gone = blob.removePictures(but: newest) { picture in scanouts.contains { $0.picture === picture } }
-    for picture in gone { retire(picture) }
+    for picture in gone { sink.pictureRetired(picture) }
   }
-
-  /// Nobody writes the picture any more. Its memory stays charged until nobody reads it either.
-  func retire(_ picture: Picture) {
-    if sink.pictureRetired(picture) == .held { heldPictures[picture.id] = picture }
-  }
-
-  /// The sink has let go of a picture whose retirement it had answered with `.held`.
-  public func pictureReleased(_ id: BufferID) { heldPictures[id] = nil }
 
   /// Memory that shown pictures may be in has changed: the sink looks at them again.
   func guestMemoryMoved() {

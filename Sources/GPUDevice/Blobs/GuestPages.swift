@@ -9,7 +9,7 @@ public final class GuestPages {
   private var list: ScatterList
   private var memory: GuestMemory
   /// What the list of entries is charged.
-  var charge: MemoryCharge?
+  private var charge: Ledger.Charge?
 
   /// Finds all entries in guest memory.
   init(_ entries: [MemoryEntry], in memory: GuestMemory) throws(GPUError) {
@@ -18,6 +18,9 @@ public final class GuestPages {
     list = try ScatterList(entries, in: memory)
     byteCount = list.byteCount
   }
+
+  /// Keeps a charge for as long as the list is here.
+  func keep(_ charge: consuming Ledger.Charge) { self.charge = consume charge }
 
   /// The guest has other memory: what is found there from now on.
   func move(to memory: GuestMemory) {
@@ -54,11 +57,15 @@ public final class GuestPages {
     return true
   }
 
-  /// The pages as pieces of the files that hold guest memory, in order; nil where one is not in a file, or not there.
-  public func filePieces() -> [MemoryFilePiece]? {
+  /// The pages that hold the first so many bytes, as pieces of the files that hold guest memory, in order; nil where one
+  /// is not in a file, or not there.
+  public func filePieces(covering byteCount: UInt64) -> [MemoryFilePiece]? {
     var pieces: [MemoryFilePiece] = []
-    for entry in entries where entry.length > 0 {
-      guard memory.appendFilePieces(at: entry.address, count: UInt64(entry.length), to: &pieces) else { return nil }
+    var rest = byteCount
+    for entry in entries where entry.length > 0 && rest > 0 {
+      let count = min(UInt64(entry.length), rest.addingReportingOverflow(4095).partialValue & ~4095)
+      guard memory.appendFilePieces(at: entry.address, count: count, to: &pieces) else { return nil }
+      rest -= min(rest, count)
     }
     return pieces
   }

@@ -1,12 +1,14 @@
+import Buffers
+
 /// The 3D contexts of a guest (virtio 1.3, 5.7.6.9): names that commands refer to. Linux makes one for each program that
 /// makes blobs. Without a capability set nothing can be drawn in one.
 struct ContextTable {
-  /// The most contexts at a time.
-  let maximumCount: Int
+  private let ledger: Ledger
   private var contexts: Set<ContextID> = []
 
-  init(maximumCount: Int) {
-    self.maximumCount = maximumCount
+  /// No contexts; each that is made counts in the ledger.
+  init(ledger: Ledger) {
+    self.ledger = ledger
   }
 
   var count: Int { contexts.count }
@@ -15,20 +17,28 @@ struct ContextTable {
   mutating func create(_ id: ContextID, nameLength: UInt32) throws(GPUError) {
     guard id != .none, !contexts.contains(id) else { throw .invalidContext(id) }
     guard nameLength <= 64 else { throw .invalidNameLength(nameLength) }
-    guard contexts.count < maximumCount else { throw .tooManyContexts(limit: maximumCount) }
+    do throws(Ledger.OverLimit) {
+      try ledger.take(.contexts)
+    } catch {
+      throw .overLimit(error)
+    }
     contexts.insert(id)
   }
 
   /// CTX_DESTROY.
   mutating func destroy(_ id: ContextID) throws(GPUError) {
     guard contexts.remove(id) != nil else { throw .invalidContext(id) }
+    ledger.giveBack(.contexts)
   }
 
   func check(_ id: ContextID) throws(GPUError) {
     guard contexts.contains(id) else { throw .invalidContext(id) }
   }
 
-  mutating func removeAll() { contexts.removeAll() }
+  mutating func removeAll() {
+    ledger.giveBack(.contexts, contexts.count)
+    contexts.removeAll()
+  }
 }
 
 extension GPUDevice {

@@ -17,11 +17,9 @@ public protocol DisplaySink: AnyObject {
   func cursorChanged(_ cursor: CursorState)
   /// A cursor, visible or not, has another place.
   func cursorMoved(_ scanout: ScanoutID, x: Int32, y: Int32)
-  /// The guest has given the picture up. Who still reads it may go on; nobody writes it any more.
-  ///
-  /// - Returns: whether somebody still reads it. After `.held` the sink owes a ``GPUDevice/pictureReleased(_:)``: the
-  ///   memory stays charged to the VM until then.
-  func pictureRetired(_ picture: Picture) -> Retirement
+  /// The guest has given the picture up: nobody writes it any more. A sink keeps the object for as long as somebody still
+  /// reads the pixels, because host memory is charged to the VM until the last reference goes.
+  func pictureRetired(_ picture: Picture)
   /// The VMM has changed the guest's memory, and a picture that the scanout shows may lie elsewhere, or nowhere.
   func memoryMoved(_ scanout: ScanoutID, _ picture: Picture)
 }
@@ -63,12 +61,4 @@ public enum FlushResult: Sendable {
   case latched
   /// The sink calls ``GPUDevice/completeFlush(_:)`` when it is.
   case pending
-}
-
-/// What a sink says about a picture that was given up.
-public enum Retirement: Sendable {
-  /// Nobody reads it any more.
-  case released
-  /// The sink calls ``GPUDevice/pictureReleased(_:)`` when nobody does.
-  case held
 }

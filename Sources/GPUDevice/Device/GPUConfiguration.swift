@@ -6,47 +6,33 @@ public struct GPUConfiguration: Sendable {
   public var scanouts: [Size]
   /// The VM's name: the serial numbers of its displays are derived from it.
   public var name: String
-  /// The most bytes of pictures and page lists that the guest can make this host hold.
-  public var memoryLimit: Int
+  /// The most that the guest can make this host hold.
+  public var limits: LedgerAmounts
   /// The most resources at a time.
   public var maximumResources: Int
-  /// Whose memory the guest's pictures are in, where the guest has no preference of its own.
-  public var allocation = Allocation.guest
+  /// Whose memory the guest's pictures are in. A Linux guest decides by the features that it is offered.
+  ///
+  /// The guest's: blobs of its own pages, which it pays. The host's: blobs in the host-visible region, and 2D resources,
+  /// which the VM's memory limit pays; without a region it is not offered blobs at all, and all its pictures are 2D
+  /// resources.
+  public var allocation = AllocationSide.guest
   /// Length of the host-visible region; 0: there is none. Rounded up to whole `blobAlignment`s.
   public var hostVisible: UInt64 = 256 << 20
   /// What sizes and places of blobs are multiples of.
   public var blobAlignment = BlobAlignment.pages4K
   /// The most blobs in the host-visible region at a time.
   public var maximumMappings = 1024
-  /// The most 3D contexts at a time.
-  public var maximumContexts = 1024
 
   /// A card of that many scanouts.
   public init(
-    scanouts: [Size] = [Size(width: 1280, height: 800)], name: String = "muntin", memoryLimit: Int = 256 << 20,
+    scanouts: [Size] = [Size(width: 1280, height: 800)], name: String = "muntin", limits: LedgerAmounts = .usualLimits,
     maximumResources: Int = 65_536
   ) {
     self.scanouts = scanouts
     self.name = name
-    self.memoryLimit = memoryLimit
+    self.limits = limits
     self.maximumResources = maximumResources
   }
-}
-
-/// Whose memory a guest's pictures are in. A Linux guest decides by the features that it is offered.
-public enum Allocation: String, Sendable, CaseIterable {
-  /// The guest's: blobs in its own pages, which it pays.
-  case guest
-  /// The host's: blobs in the host-visible region, and 2D resources; the VM's memory limit pays. Without a region the
-  /// guest is not offered blobs at all, and all its pictures are 2D resources.
-  case host
-}
-
-/// `blob_alignment` (virtio 1.4): what the guest's and the host's page sizes ask for.
-public enum BlobAlignment: UInt32, Sendable, CaseIterable {
-  case pages4K = 4096
-  case pages16K = 16384
-  case pages64K = 65536
 }
 
 /// What a device has done since it was made.

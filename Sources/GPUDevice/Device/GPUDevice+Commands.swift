@@ -35,7 +35,7 @@ extension GPUDevice {
   func retire(_ resource: GuestResource) {
     if let blob = resource as? Blob { return retire(blob) }
     hide(resource)
-    if let picture = (resource as? Resource)?.picture { retire(picture) }
+    if let picture = (resource as? Resource)?.picture { sink.pictureRetired(picture) }
   }
 
   /// Nothing of the resource is shown any more.

@@ -34,8 +34,6 @@ public final class GPUDevice: VirtioDevice {
   var memory: GuestMemory?
   var contexts: ContextTable
   var hostVisible: HostVisibleWindow
-  /// Given up by the guest, still read by somebody.
-  var heldPictures: [BufferID: Picture] = [:]
   private var acceptedFeatures: UInt64 = 0
 
   private let queues = [RequestQueue(), RequestQueue()]
@@ -59,8 +57,8 @@ public final class GPUDevice: VirtioDevice {
   public init(configuration: GPUConfiguration, sink: any DisplaySink) {
     self.configuration = configuration
     self.sink = sink
-    resources = ResourceTable(maximumCount: configuration.maximumResources, memoryLimit: configuration.memoryLimit)
-    contexts = ContextTable(maximumCount: configuration.maximumContexts)
+    resources = ResourceTable(maximumCount: configuration.maximumResources, limits: configuration.limits)
+    contexts = ContextTable(ledger: resources.ledger)
     hostVisible = HostVisibleWindow(
       byteCount: Self.windowByteCount(configuration), maximumCount: configuration.maximumMappings)
     let sizes = configuration.scanouts.prefix(ScanoutID.maximumCount)
@@ -273,6 +271,8 @@ public final class GPUDevice: VirtioDevice {
   public var contextCount: Int { contexts.count }
   /// Number of resources now.
   public var resourceCount: Int { resources.count }
-  /// Bytes charged to the VM now.
-  public var memoryUsed: Int { resources.budget.used }
+  /// What is charged to the VM.
+  public var ledger: Ledger { resources.ledger }
+  /// Bytes of the host's memory that are charged to the VM now.
+  public var memoryUsed: Int { ledger.totals.hostAllocated + ledger.totals.bookkeeping }
 }

@@ -2,17 +2,17 @@ import Buffers
 import Platform
 import Virtqueue
 
-/// All resources of one guest, and what they take of the VM's memory.
+/// All resources of one guest, each charged to the VM's ledger.
 struct ResourceTable {
   /// The most resources at a time.
   let maximumCount: Int
   /// What host pictures and lists of backing pages are charged to.
-  let budget: MemoryBudget
+  let ledger: Ledger
   private var resources: [ResourceID: GuestResource] = [:]
 
-  init(maximumCount: Int, memoryLimit: Int) {
+  init(maximumCount: Int, limits: LedgerAmounts) {
     self.maximumCount = maximumCount
-    budget = MemoryBudget(limit: memoryLimit)
+    ledger = Ledger(limits: limits)
   }
 
   var count: Int { resources.count }
@@ -48,14 +48,13 @@ struct ResourceTable {
   mutating func create(_ id: ResourceID, format: UInt32, size: Size) throws(GPUError) {
     try checkNew(id)
     let resource = try Resource(id, format: format, size: size)
-    guard budget.reserve(resource.byteCount) else { throw .overMemoryLimit(byteCount: resource.byteCount) }
+    try resource.charge(to: ledger)
     resources[id] = resource
   }
 
-  /// RESOURCE_UNREF: the resource, which is no longer here and no longer charged.
+  /// RESOURCE_UNREF: the resource, which is no longer here; it is charged for as long as its memory is.
   mutating func remove(_ id: ResourceID) throws(GPUError) -> GuestResource {
     guard let resource = resources.removeValue(forKey: id) else { throw .invalidResource(id) }
-    release(resource)
     return resource
   }
 
@@ -64,30 +63,26 @@ struct ResourceTable {
     guard resource.backing == nil else { throw .backingExists(resource.id) }
     let footprint = ScatterList.footprint(entryCount: entries.count)
     let list = try ScatterList(entries, in: memory)
-    guard budget.reserve(footprint) else { throw .overMemoryLimit(byteCount: footprint) }
+    do throws(Ledger.OverLimit) {
+      resource.backingCharge = try ledger.charge(Ledger.Demand(footprint, as: .bookkeeping))
+    } catch {
+      throw .overLimit(error)
+    }
     resource.backing = list
-    resource.backingFootprint = footprint
   }
 
   /// RESOURCE_DETACH_BACKING; the host's picture stays.
   func detach(_ resource: Resource) throws(GPUError) {
     guard resource.backing != nil else { throw .noBacking(resource.id) }
     resource.backing = nil
-    budget.release(resource.backingFootprint)
-    resource.backingFootprint = 0
+    resource.backingCharge = nil
   }
 
   /// Removes all, and returns them.
   mutating func removeAll() -> [GuestResource] {
     let all = Array(resources.values)
-    for resource in all { release(resource) }
     resources.removeAll(keepingCapacity: false)
     return all
-  }
-
-  private func release(_ resource: GuestResource) {
-    guard let resource = resource as? Resource else { return }
-    budget.release(resource.byteCount + resource.backingFootprint)
   }
 
   // MARK: Blobs
@@ -97,23 +92,28 @@ struct ResourceTable {
 
   /// Memory of the host for a blob, charged for as long as it is here.
   func allocate(_ byteCount: Int, name: String) throws(GPUError) -> HostMemory {
-    guard let pages = HostMemory.wholePages(byteCount), let charge = MemoryCharge(pages, of: budget) else {
-      throw .overMemoryLimit(byteCount: byteCount)
-    }
+    guard let pages = HostMemory.wholePages(byteCount) else { throw .invalidBlobSize(UInt64(byteCount)) }
+    let charge = try charge(Ledger.Demand(pages, as: .hostAllocated, isBuffer: true, descriptors: 1))
+    let memory: HostMemory
     do {
-      let memory = try HostMemory(byteCount: byteCount, name: name)
-      memory.keep(charge)
-      return memory
+      memory = try HostMemory(byteCount: pages, name: name)
     } catch {
       throw .hostMemory(code: error.code)
     }
+    memory.keep(charge)
+    return memory
   }
 
   /// Charges the list of a blob's pages for as long as it is here.
   func charge(_ pages: GuestPages) throws(GPUError) {
-    guard let charge = MemoryCharge(pages.footprint, of: budget) else {
-      throw .overMemoryLimit(byteCount: pages.footprint)
+    pages.keep(try charge(Ledger.Demand(pages.footprint, as: .bookkeeping, isBuffer: true)))
+  }
+
+  private func charge(_ demand: Ledger.Demand) throws(GPUError) -> Ledger.Charge {
+    do throws(Ledger.OverLimit) {
+      return try ledger.charge(demand)
+    } catch {
+      throw .overLimit(error)
     }
-    pages.charge = charge
   }
 }

@@ -59,6 +59,33 @@ struct GPUCommand: ParsableCommand {
     transform: ArgumentValue.memorySize)
   var memoryLimit: MemorySize?
 
+  @Option(
+    help: ArgumentHelp(
+      "Whose memory the guest's pictures are in: guest or host.",
+      discussion: """
+        guest: the guest's own pages, shown without a copy; it pays with its own memory. host: memory that the memory \
+        limit pays, and that the guest sees through its host-visible region. Default: guest.
+        """, valueName: "side"),
+    transform: ArgumentValue.allocation)
+  var allocate: AllocationSide?
+
+  @Option(
+    help: ArgumentHelp(
+      "The size of the host-visible region, in which the guest sees memory of the host; 0 for none.",
+      discussion: """
+        With a region the VMM gets no memory slots (vhost-user's CONFIGURE_MEM_SLOTS), because QEMU 11.1.3 crashes when \
+        it has both. Default: 256M.
+        """, valueName: "size"),
+    transform: ArgumentValue.window)
+  var hostVisible: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "What sizes and places of blobs are multiples of: 4K, 16K or 64K.",
+      discussion: "The larger one of the guest's and the host's page sizes. Default: 4K.", valueName: "size"),
+    transform: ArgumentValue.blobAlignment)
+  var blobAlignment: BlobAlignment?
+
   @Flag(help: "Print what the back-end can do, as JSON, and exit.")
   var printCapabilities = false
 
@@ -107,7 +134,10 @@ struct GPUCommand: ParsableCommand {
     options.hubPath = hub
     options.vmName = machineName
     if !sizes.isEmpty { options.sizes = sizes }
-    if let memoryLimit { options.memoryLimit = memoryLimit.bytes }
+    if let memoryLimit { options.limits.hostAllocated = memoryLimit.bytes }
+    if let allocate { options.allocation = allocate }
+    if let hostVisible { options.hostVisible = UInt64(hostVisible) }
+    if let blobAlignment { options.blobAlignment = blobAlignment }
     try GPUProcess(options, logger: log.logger("muntin.gpu")).run()
   }
 

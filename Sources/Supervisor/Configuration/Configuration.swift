@@ -48,6 +48,12 @@ public struct Configuration: Equatable, Sendable {
     public var socket: String
     /// How many bytes of host buffers it may have; nil for the back-end's own limit.
     public var memoryLimit: Int?
+    /// Whose memory its pictures are in; nil for the back-end's own choice.
+    public var allocation: AllocationSide?
+    /// The size of its host-visible region, 0 for none; nil for the back-end's own.
+    public var hostVisible: Int?
+    /// What its blobs are multiples of; nil for the back-end's own.
+    public var blobAlignment: BlobAlignment?
     /// The program that runs the machine, with its arguments; empty when something else starts it.
     public var command: [String]
     /// Whether the command is started again when it ends.
@@ -71,6 +77,8 @@ public struct Configuration: Equatable, Sendable {
   public static let layers = -1000...1000
   /// The frame rates of a display.
   public static let refreshRates = 1...240
+  /// The largest host-visible region, in bytes.
+  public static let maximumWindow = 1 << 40
   /// How long a name may be, in bytes.
   public static let maximumNameLength = 63
   /// How long a socket's path may be, in bytes (`sun_path`).

@@ -81,7 +81,9 @@ extension Configuration.Display {
 }
 
 extension Configuration.Machine {
-  private static let keys = ["name", "socket", "memory_limit", "command", "restart", "scanout"]
+  private static let keys = [
+    "name", "socket", "memory_limit", "allocate", "host_visible", "blob_alignment", "command", "restart", "scanout",
+  ]
 
   fileprivate init(
     _ node: TOMLNode, _ folder: String, _ displays: [Configuration.Display], _ uniques: inout UniqueValues
@@ -90,6 +92,9 @@ extension Configuration.Machine {
     name = try table.name(of: "VM", &uniques)
     socket = try table.need("socket", table.socket("socket", folder, &uniques))
     memoryLimit = try table.memorySize("memory_limit")
+    allocation = try table.parsed("allocate", "\"guest\" or \"host\"") { AllocationSide($0) }?.value
+    hostVisible = try table.parsed("host_visible", Configuration.windowExpectation) { Configuration.windowSize($0) }?.value
+    blobAlignment = try table.parsed("blob_alignment", "\"4K\", \"16K\" or \"64K\"") { BlobAlignment($0) }?.value
     let command = try table.command("command")
     self.command = command ?? []
     let restart = try table.boolean("restart")
@@ -194,6 +199,16 @@ extension Configuration {
       true
     default: false
     }
+  }
+
+  /// What ``windowSize(_:)`` reads, for messages.
+  public static let windowExpectation = "0 or an amount up to 1T such as 256M or 8GiB"
+
+  /// Reads the size of a host-visible region: 0 for none.
+  public static func windowSize(_ text: String) -> Int? {
+    if text == "0" { return 0 }
+    guard let size = MemorySize(text), size.bytes <= maximumWindow else { return nil }
+    return size.bytes
   }
 
   /// Reads a size that a display or a scanout can have.

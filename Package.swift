@@ -86,7 +86,7 @@ let package = Package(
       name: "HubUnderTest", dependencies: ["Hub", logging], path: "Tests/HubUnderTest", swiftSettings: settings),
     tests(of: "Hub", ["HubUnderTest", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "Compositor", ["Hub", "HubProtocol", "Buffers", "Platform", "CPNG", logging]),
-    tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
+    tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform", logging]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "MuntinBench"),

@@ -46,7 +46,8 @@ private struct GPUMachine {
 
   private static func configuration(_ choice: UInt8) -> GPUConfiguration {
     var configuration = GPUConfiguration(
-      scanouts: [Size(width: 64, height: 64), Size(width: 32, height: 32)], limits: .usualLimits(hostAllocated: 1 << 20),
+      scanouts: [Size(width: 64, height: 64), Size(width: 32, height: 32)],
+      limits: .usualLimits(hostAllocated: 1 << 20),
       maximumResources: 20)
     configuration.limits.contexts = 3
     configuration.allocation = choice & 1 == 0 ? .guest : .host

@@ -13,7 +13,7 @@ final class HubSink: DisplaySink {
 
   private let client: ProducerClient
   private let log: RateLimitedLog
-  private var sharing: PictureSharing?
+  private(set) var sharing: PictureSharing?
   /// What each scanout shows.
   private var contents = [ScanoutContent?](repeating: nil, count: ScanoutIndex.maximumCount)
   /// Reasons for copies that the log has.

@@ -99,7 +99,8 @@ public enum GPUError: Error, Equatable, Sendable {
   /// The code that the guest gets (virtio 1.3, 5.7.6.7).
   public var response: ResponseCode {
     switch self {
-    case .headerTruncated, .unknownCommand, .notOffered, .wrongQueue, .backingExists, .noBacking, .backingRemoved, .mapped,
+    case .headerTruncated, .unknownCommand, .notOffered, .wrongQueue, .backingExists, .noBacking, .backingRemoved,
+      .mapped,
       .notMapped, .windowUnavailable:
       .unspecified
     case .invalidResource, .resourceExists: .invalidResourceID

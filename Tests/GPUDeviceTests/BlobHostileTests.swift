@@ -55,7 +55,9 @@ import Virtqueue
     for offset: UInt32 in [0xc004, 0xffff_fff0, .max] {
       #expect(try guest.showBlob(1, offset: offset) == .invalidParameter)
     }
-    for (width, height): (UInt32, UInt32) in [(0, 64), (64, 0), (64, 257), (0x4000_0040, 64), (.max, .max), (16_385, 1)] {
+    for (width, height): (UInt32, UInt32) in [
+      (0, 64), (64, 0), (64, 257), (0x4000_0040, 64), (.max, .max), (16_385, 1),
+    ] {
       #expect(try guest.showBlob(1, width: width, height: height) == .invalidParameter)
     }
     for (x, width): (UInt32, UInt32) in [(1, 64), (64, 1), (0, 0), (.max, 2), (2, .max)] {
@@ -95,7 +97,9 @@ import Virtqueue
   func alignment(_ alignment: BlobAlignment) throws {
     let guest = try Guest { $0.blobAlignment = alignment }
     let granule = UInt64(alignment.rawValue)
-    #expect(ScanoutTests.configuration(guest.device)[16..<20].reversed().reduce(0) { $0 << 8 | UInt32($1) } == alignment.rawValue)
+    #expect(
+      ScanoutTests.configuration(guest.device)[16..<20].reversed().reduce(0) { $0 << 8 | UInt32($1) }
+        == alignment.rawValue)
     let entries = try guest.pages(32)
     for size in [1, granule - 1, granule + 4, granule / 2, granule + granule / 2] where size % granule != 0 {
       #expect(try guest.createBlob(1, size, entries) == .invalidParameter)

@@ -23,7 +23,9 @@ import Virtqueue
   func mostEntries() throws {
     let guest = try Guest(memory: 80 << 20)
     let area = try guest.arena.allocate(16_384 * 4096, alignment: 4096)
-    let entries = (0..<16_385).map { MemoryEntry(address: GuestAddress(area.rawValue + UInt64($0) % 16_384 * 4096), length: 4096) }
+    let entries = (0..<16_385).map {
+      MemoryEntry(address: GuestAddress(area.rawValue + UInt64($0) % 16_384 * 4096), length: 4096)
+    }
     #expect(try guest.createBlob(1, 4096, entries) == .invalidParameter)
     #expect(try guest.createBlob(1, 16_384 * 4096, Array(entries.dropLast())) == .okNoData)
     #expect(guest.device.memoryUsed > 0)

@@ -129,7 +129,9 @@ final class Guest {
   /// `map_info` of the stored answer to a posted MAP_BLOB.
   func mapInfo(of token: UInt16) throws -> UInt32 {
     let (address, room) = try #require(waiting[token])
-    return try arena.read(at: address, count: room).withUnsafeBytes { $0.loadUnaligned(fromByteOffset: 24, as: UInt32.self) }
+    return try arena.read(at: address, count: room).withUnsafeBytes {
+      $0.loadUnaligned(fromByteOffset: 24, as: UInt32.self)
+    }
   }
 
   /// The stored answer to a posted command.

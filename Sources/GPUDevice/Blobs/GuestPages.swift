@@ -31,7 +31,9 @@ public final class GuestPages {
   }
 
   /// What the list of entries takes of the host's memory.
-  var footprint: Int { ScatterList.footprint(entryCount: entries.count) + entries.count * MemoryLayout<MemoryEntry>.stride }
+  var footprint: Int {
+    ScatterList.footprint(entryCount: entries.count) + entries.count * MemoryLayout<MemoryEntry>.stride
+  }
   /// Number of runs in this process.
   var runCount: Int { list.runCount }
 

@@ -163,7 +163,8 @@ extension GPUDevice {
   private func cursorPixels(of id: ResourceID) throws(GPUError) -> CursorPixels {
     let found = try resources.findAny(id)
     if let blob = found as? Blob {
-      return CursorPixels(bytes: blob.copyFirstBytes(into: scratch) ? UnsafeRawBufferPointer(scratch) : nil, format: .b8g8r8a8)
+      return CursorPixels(
+        bytes: blob.copyFirstBytes(into: scratch) ? UnsafeRawBufferPointer(scratch) : nil, format: .b8g8r8a8)
     }
     let resource = try resources.find(id)
     guard resource.size == Size(width: CursorImage.extent, height: CursorImage.extent) else {

@@ -93,7 +93,8 @@ extension Configuration.Machine {
     socket = try table.need("socket", table.socket("socket", folder, &uniques))
     memoryLimit = try table.memorySize("memory_limit")
     allocation = try table.parsed("allocate", "\"guest\" or \"host\"") { AllocationSide($0) }?.value
-    hostVisible = try table.parsed("host_visible", Configuration.windowExpectation) { Configuration.windowSize($0) }?.value
+    hostVisible = try table.parsed("host_visible", Configuration.windowExpectation) { Configuration.windowSize($0) }?
+      .value
     blobAlignment = try table.parsed("blob_alignment", "\"4K\", \"16K\" or \"64K\"") { BlobAlignment($0) }?.value
     let command = try table.command("command")
     self.command = command ?? []

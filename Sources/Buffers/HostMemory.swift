@@ -1,12 +1,11 @@
 import Platform
 
-/// Memory that the host allocated for a guest's bytes: a sealed memory file, zero at first. Nothing is mapped here until
+/// Memory that the host allocated for a guest's bytes: a memory file, zero at first. Nothing is mapped here until
 /// somebody looks.
 public final class HostMemory {
   /// Length in bytes, a multiple of the page size.
   public let byteCount: Int
-  /// The memory file, writable: what a VMM maps for its guest.
-  public let file: SharedDescriptor
+  private let file: SharedMemoryFile
   private var mapping: MemoryMapping?
   private var charge: Ledger.Charge?
 
@@ -15,7 +14,7 @@ public final class HostMemory {
   /// - Throws: the system's error when it has no memory or no descriptor left.
   public init(byteCount: Int, name: String = "muntin") throws(SystemError) {
     self.byteCount = Self.wholePages(byteCount) ?? byteCount
-    file = SharedDescriptor(try SharedMemory.create(name: name, count: self.byteCount))
+    file = try SharedMemoryFile(name: name, count: self.byteCount)
   }
 
   /// So many bytes in whole pages; nil when that passes `Int.max`.
@@ -31,13 +30,18 @@ public final class HostMemory {
   /// The bytes, mapped for reading at the first call.
   public func bytes() throws(SystemError) -> UnsafeRawBufferPointer {
     if let mapping { return mapping.bytes }
-    let fresh = try MemoryMapping(descriptor: file.raw, count: byteCount, access: .readOnly)
+    let fresh = try MemoryMapping(descriptor: file.writable.raw, count: byteCount, access: .readOnly)
     mapping = fresh
     return fresh.bytes
   }
 
   /// A descriptor that lets its holder map the memory for reading only.
   public func readOnlyDescriptor() throws(SystemError) -> FileDescriptor {
-    try SharedMemory.reopenReadOnly(file.raw)
+    try file.readOnly()
+  }
+
+  /// A descriptor of the memory file, writable: what a VMM maps for its guest.
+  public func writableDescriptor() throws(SystemError) -> SharedDescriptor {
+    SharedDescriptor(try file.writable.duplicate())
   }
 }

@@ -60,10 +60,19 @@ struct HostVisibleWindow {
     guard mappings.count < maximumCount else { throw .tooManyMappings(limit: maximumCount) }
     let mapping = BlobMapping(piece: piece, memory: memory)
     let ticket = nextTicket()
-    guard transport?.map(piece, of: memory.file, ticket) == true else { throw .windowUnavailable }
+    guard let transport else { throw .windowUnavailable }
+    guard transport.map(piece, of: try Self.descriptor(of: memory), ticket) else { throw .windowUnavailable }
     mappings.append(mapping)
     pending[ticket] = .map(mapping)
     return (mapping, ticket)
+  }
+
+  private static func descriptor(of memory: HostMemory) throws(GPUError) -> SharedDescriptor {
+    do throws(SystemError) {
+      return try memory.writableDescriptor()
+    } catch {
+      throw .hostMemory(code: error.code)
+    }
   }
 
   /// Asks for the end of a mapping; nil when nobody has to be waited for.

@@ -16,7 +16,7 @@ import Virtqueue
     let mapping = try MemoryMapping(descriptor: file.raw, count: 8192, access: .readWrite)
     #expect(mapping.bytes.allSatisfy { $0 == 0 })
     #expect(SharedMemory.mayBeShared(file.raw))
-    mapping.mutableBytes[0] = 0x11
+    withExtendedLifetime(mapping) { mapping.mutableBytes[0] = 0x11 }
     #expect(try guest.showBlob(1, width: 2, height: 2, stride: 8) == .okNoData)
     #expect(try guest.pixels()[0] == 0x11, "what it draws there is what is shown")
   }

@@ -97,6 +97,16 @@ import Virtqueue
     #expect(try guest.pixels() == Array(guest.bytes(entries)[..<(4 * 4096)]))
   }
 
+  @Test("a transfer to a blob copies nothing: Linux asks for it all the same, for blobs that it makes shareable")
+  func transfer() throws {
+    let guest = try Guest()
+    #expect(try guest.createBlob(1, 4 * 4096, guest.pages(4), flags: 2) == .okNoData)
+    #expect(try guest.createBlob(2, 4 * 4096, guest.pages(4)) == .okNoData)
+    #expect(try guest.transfer(1, 0, 0, 64, 64) == .okNoData && guest.transfer(1, 0, 0, .max, .max) == .okNoData)
+    #expect(try guest.transfer(2, 0, 0, 64, 64) == .invalidParameter)
+    #expect(guest.device.statistics.bytesTransferred == 0)
+  }
+
   @Test("a cursor can be a blob: its first bytes, row after row")
   func cursor() throws {
     let guest = try Guest()

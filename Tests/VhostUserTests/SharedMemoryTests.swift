@@ -23,7 +23,8 @@ struct SharedMemoryTests {
 
   static func file(_ first: UInt8 = 7) throws -> SharedDescriptor {
     let file = SharedDescriptor(try SharedMemory.create(name: "window", count: 1 << 16))
-    try MemoryMapping(descriptor: file.raw, count: 1 << 16, access: .readWrite).mutableBytes[0] = first
+    let mapping = try MemoryMapping(descriptor: file.raw, count: 1 << 16, access: .readWrite)
+    withExtendedLifetime(mapping) { mapping.mutableBytes[0] = first }
     return file
   }
 

@@ -70,6 +70,12 @@ extension GPUDevice {
     retirePictures(of: blob, but: nil)
   }
 
+  /// TRANSFER_TO_HOST_2D. Linux asks for it at each update of a dumb framebuffer, a blob (which it makes shareable) or not:
+  /// an error would stand in its log 60 times a second. There is nothing to copy.
+  func transfer(to blob: Blob) throws(GPUError) {
+    guard blob.flags.contains(.shareable) else { throw .isBlob(blob.id) }
+  }
+
   // MARK: Scanouts
 
   func setScanoutBlob(_ command: Command.SetScanoutBlob) throws(GPUError) {

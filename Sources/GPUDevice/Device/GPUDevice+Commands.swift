@@ -75,6 +75,7 @@ extension GPUDevice {
   }
 
   private func transfer(_ id: ResourceID, _ rectangle: Rectangle, _ offset: UInt64) throws(GPUError) {
+    if let blob = try resources.findAny(id) as? Blob { return try transfer(to: blob) }
     let resource = try resources.find(id)
     let copied = try resource.transfer(rectangle, offset: offset, in: memory, name: configuration.name)
     statistics.bytesTransferred += UInt64(copied)

@@ -101,7 +101,7 @@ private final class World {
     let handed = try world.handed(picture)
     #expect(handed.kind == .ranges && handed.shared.side == .guest && handed.copy == nil)
     #expect(handed.shared.id == picture.id && world.shown() == picture.id)
-    #expect(handed.pages?.table.ranges.map(\.offset) == [0x3000, 0x2000, 0x1000, 0])
+    #expect(handed.pieces.map(\.offset) == [0x3000, 0x2000, 0x1000, 0])
   }
 
   @Test("neighbours are one range, and only pages that hold pixels are shared")
@@ -110,7 +110,10 @@ private final class World {
     world.require([.file, .ranges])
     let picture = try world.picture(world.entries(16).reversed(), offset: 4096)
     world.show(picture)
-    let table = try #require(try world.handed(picture).pages).table
+    guard case .ranges(let table) = try world.handed(picture).shared.memory else {
+      Issue.record("no ranges")
+      return
+    }
     #expect(table.ranges == [MemoryRange(memory: table.memories[0], offset: 0, length: 5 * 4096)])
   }
 
@@ -203,7 +206,7 @@ private final class World {
     pages.move(to: world.memory)
     world.sink.memoryMoved(ScanoutID(rawValue: 0), picture)
     let second = try world.handed(picture)
-    #expect(second.shared.id != picture.id && second.pages?.table.ranges.first?.offset == 0x13000)
+    #expect(second.shared.id != picture.id && second.pieces.first?.offset == 0x13000)
     #expect(world.shown() == second.shared.id && world.device.ledger.totals.guestMemory == 4 * 4096)
   }
 

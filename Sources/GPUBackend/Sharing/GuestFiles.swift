@@ -3,18 +3,6 @@ import HubProtocol
 import Platform
 import Virtqueue
 
-/// Pages in the memory files that the hub knows. The files stay there for as long as this object lives.
-final class PageTable {
-  /// The pages.
-  let table: RangeTable
-  private let files: [GuestFiles.File]
-
-  init(_ table: RangeTable, files: [GuestFiles.File]) {
-    self.table = table
-    self.files = files
-  }
-}
-
 /// The VM's memory files, each given to the hub while a picture is in it.
 final class GuestFiles {
   /// One of them, taken back when it goes.
@@ -41,8 +29,8 @@ final class GuestFiles {
     self.client = client
   }
 
-  /// The table of pages that consist of these pieces; neighbours are joined.
-  func table(of pieces: [MemoryFilePiece]) throws(HandOverRefusal) -> PageTable {
+  /// The table of these pages, and the files in it.
+  func table(of pieces: [MemoryFilePiece]) throws(HandOverRefusal) -> (RangeTable, [File]) {
     var files: [MemoryRegionFile.Identity: File] = [:]
     var ranges: [MemoryRange] = []
     ranges.reserveCapacity(pieces.count)
@@ -53,7 +41,7 @@ final class GuestFiles {
       ranges.append(MemoryRange(memory: file.id, offset: piece.offset, length: piece.count))
     }
     do throws(RangeTableError) {
-      return PageTable(try RangeTable(joining: ranges), files: Array(files.values))
+      return (try RangeTable(joining: ranges), Array(files.values))
     } catch {
       throw HandOverRefusal(error)
     }

@@ -1,5 +1,6 @@
 import Buffers
 import GPUDevice
+import Virtqueue
 
 /// A picture as the hub has it. Kept for as long as somebody reads it: the memory, and what is charged for it, goes with
 /// this object.
@@ -11,17 +12,20 @@ final class HandedPicture {
   /// Where the guest's pixels are copied at each flush; nil where consumers see the guest's own.
   let copy: HostBuffer?
   /// The guest's pages by their place in the VM's memory, for a picture that consists of them.
-  let pages: PageTable?
+  let pieces: [MemoryFilePiece]
+  /// Keeps the VM's memory files known to the hub.
+  private let files: [GuestFiles.File]
   private let charge: ChargeKeeper?
 
   init(
-    _ picture: Picture, shared: SharedPicture, copy: HostBuffer? = nil, pages: PageTable? = nil,
-    charge: ChargeKeeper? = nil
+    _ picture: Picture, shared: SharedPicture, copy: HostBuffer? = nil, pieces: [MemoryFilePiece] = [],
+    files: [GuestFiles.File] = [], charge: ChargeKeeper? = nil
   ) {
     self.picture = picture
     self.shared = shared
     self.copy = copy
-    self.pages = pages
+    self.pieces = pieces
+    self.files = files
     self.charge = charge
   }
 
@@ -35,7 +39,7 @@ final class HandedPicture {
 
   /// Whether handing `other` over instead would change nothing.
   func isSame(as other: HandedPicture) -> Bool {
-    kind == other.kind && shared.reason == other.shared.reason && pages?.table == other.pages?.table
+    kind == other.kind && shared.reason == other.shared.reason && pieces == other.pieces
   }
 
   /// Copies pixels that have changed; how many, nil where nothing has to be, or can be, copied.

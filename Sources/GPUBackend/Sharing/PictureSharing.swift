@@ -108,11 +108,11 @@ final class PictureSharing {
     guard let pieces = pages.filePieces(covering: UInt64(picture.layout.byteCount)) else {
       throw HandOverRefusal(.noMemoryFile)
     }
-    let table = try files.table(of: pieces)
+    let (table, files) = try files.table(of: pieces)
     let shared = SharedPicture(
-      id: freeID(for: picture), layout: picture.layout, memory: .ranges(table.table), side: .guest, reason: .noUDMABuf)
-    let charge = try charge(Ledger.Demand(Int(clamping: table.table.byteCount), as: .guestMemory))
-    return HandedPicture(picture, shared: shared, pages: table, charge: charge)
+      id: freeID(for: picture), layout: picture.layout, memory: .ranges(table), side: .guest, reason: .noUDMABuf)
+    let charge = try charge(Ledger.Demand(Int(clamping: table.byteCount), as: .guestMemory))
+    return HandedPicture(picture, shared: shared, pieces: pieces, files: files, charge: charge)
   }
 
   private func copy(_ picture: Picture, because reason: HandOverReason) throws(HandOverRefusal) -> HandedPicture {

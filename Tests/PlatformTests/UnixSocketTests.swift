@@ -82,6 +82,31 @@ struct TemporaryPath: ~Copyable {
     #expect(access(place.path, F_OK) == 0)
   }
 
+  @Test func `a listener that accepts nobody is given up after the time limit, and never replaced`() throws {
+    let place = TemporaryPath()
+    let listener = try UnixSocket.listen(path: place.path, kind: .sequencedPacket)
+    var waiting: [SharedDescriptor] = []
+    var failure: SystemError?
+    while failure == nil && waiting.count < 1000 {
+      do throws(SystemError) {
+        waiting.append(SharedDescriptor(try UnixSocket.connect(path: place.path, kind: .sequencedPacket)))
+      } catch {
+        failure = error
+      }
+    }
+    #expect(failure?.code == EAGAIN)
+    let start = MonotonicTime.now
+    let limit = Duration.milliseconds(100)
+    #expect { _ = try UnixSocket.connect(path: place.path, kind: .sequencedPacket, timeLimit: limit) } throws: {
+      ($0 as? SystemError)?.code == EAGAIN
+    }
+    #expect(MonotonicTime.now - start >= limit)
+    #expect(throws: SystemError.self) { _ = try UnixSocket.listen(path: place.path, kind: .sequencedPacket) }
+    #expect(try UnixSocket.accept(listener.raw) != nil)
+    let late = try UnixSocket.connect(path: place.path, kind: .sequencedPacket, timeLimit: limit)
+    #expect(fcntl(late.raw, F_GETFL) & O_NONBLOCK == 0)
+  }
+
   @Test func `the kernel names the peer`() throws {
     let place = TemporaryPath()
     let listener = try UnixSocket.listen(path: place.path, kind: .sequencedPacket)

@@ -109,6 +109,17 @@ private func isAlive(_ pid: Int32) -> Bool {
     #expect(try bench.stop())
   }
 
+  @Test func aPartOfAnotherPlanStartsAgainAsThatSays() throws {
+    let bench = try SupervisorBench([script("a", "trap 'echo hup; exit' HUP; echo old; while :; do sleep 0.01; done")])
+    bench.supervisor.start()
+    #expect(try bench.wait { bench.printed == ["a: old"] })
+    bench.supervisor.update(UpPlan(hubSocket: "", parts: [script("a", "echo new; exec sleep 60")]))
+    bench.supervisor.signal(SIGHUP, to: "b")
+    bench.supervisor.signal(SIGHUP, to: "a")
+    #expect(try bench.wait { bench.printed == ["a: old", "a: hup", "a: new"] })
+    #expect(try bench.stop())
+  }
+
   @Test func aCommandThatIsNotToBeRestartedStaysEnded() throws {
     let bench = try SupervisorBench([
       script("vm", "echo run", restarts: false), script("other", "exec sleep 60"),

@@ -1,6 +1,7 @@
 import Buffers
 import Glibc
 import Platform
+import TestSupport
 import Testing
 
 @testable import Hub
@@ -147,7 +148,7 @@ import Testing
   }
 
   @Test func `a hub that does not answer is given up after the time limit`() throws {
-    let directory = TemporaryDirectory()
+    let directory = try ScratchFolder()
     let path = directory.path + "/hub.sock"
     let listener = try UnixSocket.listen(path: path, kind: .sequencedPacket)
     let client = try ControlClient(hubPath: path, name: PeerName("test")!, timeLimit: .milliseconds(50))
@@ -156,7 +157,7 @@ import Testing
   }
 
   @Test func `a hub that accepts nobody is given up after the time limit`() throws {
-    let directory = TemporaryDirectory()
+    let directory = try ScratchFolder()
     let path = directory.path + "/hub.sock"
     let listener = try UnixSocket.listen(path: path, kind: .sequencedPacket)
     var waiting: [SharedDescriptor] = []

@@ -1,5 +1,6 @@
 import Glibc
 import Supervisor
+import TestSupport
 import Testing
 
 /// `muntin up` with its real parts.

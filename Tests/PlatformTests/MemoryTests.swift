@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Platform
@@ -31,8 +32,9 @@ import Testing
   }
 
   @Test func `an ordinary file counts as not sealed`() throws {
-    let place = TemporaryPath()
-    let file = FileDescriptor(adopting: open(place.path, O_CREAT | O_RDWR | O_CLOEXEC, 0o600))
+    let folder = try ScratchFolder()
+    let path = "\(folder.path)/socket"
+    let file = FileDescriptor(adopting: open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0o600))
     #expect(!SharedMemory.isSealedAgainstShrinking(file.raw))
   }
 

@@ -2,32 +2,10 @@ import Buffers
 import Glibc
 import Logging
 import Platform
+import TestSupport
 import Testing
 
 @testable import Supervisor
-
-/// A folder for one test's sockets, removed at its end.
-final class ScratchFolder {
-  let path: String
-
-  init() throws {
-    var template = Array("/tmp/muntin-test-XXXXXX".utf8CString)
-    guard let made = mkdtemp(&template) else { throw SystemError.last("mkdtemp") }
-    path = String(cString: made)
-  }
-
-  deinit {
-    guard let directory = opendir(path) else { return }
-    while let entry = readdir(directory) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      unlink("\(path)/\(name)")
-    }
-    closedir(directory)
-    rmdir(path)
-  }
-}
 
 /// Runs a plan of shell scripts and keeps what they print.
 final class SupervisorBench {

@@ -98,7 +98,8 @@ extension Session {
   }
 
   /// A descriptor that we write to. Only an eventfd (a file without a type) can neither hold us nor end us: a pipe or a
-  /// socket may be full, or broken and raise SIGPIPE.
+  /// socket may be full, or broken and raise SIGPIPE. A front-end that makes its eventfd block again, and fills it, holds
+  /// its own back-end and nobody else: write(2) to an eventfd cannot be told not to wait.
   private func takeDoorbell(of code: RequestCode) throws(VhostUserError) -> SharedDescriptor {
     let descriptor = try takeDescriptor(of: code)
     var status = stat()

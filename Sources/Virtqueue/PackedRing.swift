@@ -1,53 +1,11 @@
 /// The device's side of a packed virtqueue (virtio 1.3, 2.8).
 struct PackedRing {
-  /// VIRTQ_DESC_F_AVAIL.
-  static let available: UInt16 = 1 << 7
-  /// VIRTQ_DESC_F_USED.
-  static let used: UInt16 = 1 << 15
-
-  /// What an event suppression structure asks for (virtio 1.3, 2.8.14).
-  enum Event {
-    static let enable: UInt16 = 0
-    static let disable: UInt16 = 1
-    static let descriptor: UInt16 = 2
-  }
-
-  /// A slot of the ring and the wrap counter with which it is met.
-  struct Position: Equatable {
-    var index: UInt16
-    var wrap: Bool
-
-    /// As GET_VRING_BASE packs it.
-    init(_ packed: UInt16) {
-      index = packed & 0x7fff
-      wrap = packed >> 15 != 0
-    }
-
-    var packed: UInt16 { index | (wrap ? 0x8000 : 0) }
-
-    @inline(__always)
-    mutating func advance(by count: UInt16, size: UInt16) {
-      index += count
-      guard index >= size else { return }
-      index -= size
-      wrap.toggle()
-    }
-
-    mutating func retreat(by count: UInt16, size: UInt16) {
-      if index < count {
-        index += size
-        wrap.toggle()
-      }
-      index -= count
-    }
-  }
-
   private var parts: RingParts
   private let size: UInt16
   private let eventIndex: Bool
 
-  private var nextAvailable: Position
-  private var nextUsed: Position
+  private var nextAvailable: PackedFormat.Position
+  private var nextUsed: PackedFormat.Position
   /// Slots of chains that were taken and not completed.
   private var occupied: UInt16 = 0
   /// Slots that were completed since the last decision whether to notify; nil before the first.
@@ -57,12 +15,8 @@ struct PackedRing {
     self.parts = parts
     size = UInt16(configuration.size)
     eventIndex = configuration.eventIndex
-    nextAvailable = Position(UInt16(truncatingIfNeeded: configuration.base))
-    nextUsed = Position(UInt16(truncatingIfNeeded: configuration.base >> 16))
-  }
-
-  static func extents(_ configuration: VirtqueueConfiguration) -> RingExtents {
-    RingExtents(descriptors: (16 * UInt64(configuration.size), 16), driver: (4, 4), device: (4, 4))
+    nextAvailable = PackedFormat.Position(UInt16(truncatingIfNeeded: configuration.base))
+    nextUsed = PackedFormat.Position(UInt16(truncatingIfNeeded: configuration.base >> 16))
   }
 
   mutating func move(to parts: RingParts) { self.parts = parts }
@@ -105,7 +59,8 @@ struct PackedRing {
   @inline(__always)
   private var isAvailable: Bool {
     let flags = parts.descriptors.acquireWord16(Int(nextAvailable.index) * Descriptor.stride + 14)
-    return (flags & Self.available != 0) == nextAvailable.wrap && (flags & Self.used != 0) != nextAvailable.wrap
+    return (flags & PackedFormat.available != 0) == nextAvailable.wrap
+      && (flags & PackedFormat.used != 0) != nextAvailable.wrap
   }
 
   // MARK: Used descriptors
@@ -115,7 +70,7 @@ struct PackedRing {
     let place = parts.descriptors + Int(nextUsed.index) * Descriptor.stride
     place.setWord32(8, written)
     place.setWord16(12, entry.id)
-    var flags = nextUsed.wrap ? Self.available | Self.used : 0
+    var flags = nextUsed.wrap ? PackedFormat.available | PackedFormat.used : 0
     if written > 0 { flags |= Descriptor.write }
     place.releaseWord16(14, flags)
     nextUsed.advance(by: entry.slots, size: size)
@@ -126,15 +81,15 @@ struct PackedRing {
   // MARK: Notifications
 
   func suppressKicks() {
-    parts.device.setWord32(0, UInt32(Event.disable) << 16)
+    parts.device.setWord32(0, UInt32(PackedFormat.Event.disable) << 16)
   }
 
   /// True when something was offered before the driver could know that we want to be kicked.
   func enableKicks() -> Bool {
     let event =
       eventIndex
-      ? UInt32(nextAvailable.packed) | UInt32(Event.descriptor) << 16
-      : UInt32(Event.enable) << 16
+      ? UInt32(nextAvailable.packed) | UInt32(PackedFormat.Event.descriptor) << 16
+      : UInt32(PackedFormat.Event.enable) << 16
     parts.device.setWord32(0, event)
     fullBarrier()
     return isAvailable
@@ -147,21 +102,21 @@ struct PackedRing {
     unsignalled = 0
     let event = parts.driver.word32(0)
     switch UInt16(truncatingIfNeeded: event >> 16) & 3 {
-    case Event.disable: return false
-    case Event.descriptor where eventIndex:
+    case PackedFormat.Event.disable: return false
+    case PackedFormat.Event.descriptor where eventIndex:
       guard let before, before < UInt32(size) else { return true }
-      return passesEvent(Position(UInt16(truncatingIfNeeded: event)), count: UInt16(before))
+      return passesEvent(PackedFormat.Position(UInt16(truncatingIfNeeded: event)), count: UInt16(before))
     default: return true
     }
   }
 
   /// Whether the last `count` slots passed the event's; positions of the other turn count from a ring's length below.
-  private func passesEvent(_ event: Position, count: UInt16) -> Bool {
+  private func passesEvent(_ event: PackedFormat.Position, count: UInt16) -> Bool {
     let place = event.wrap == nextUsed.wrap ? event.index : event.index &- size
     return passes(place, from: nextUsed.index &- count, to: nextUsed.index)
   }
 
-  // MARK: Position
+  // MARK: PackedFormat.Position
 
   /// The position with the last chains offered again, and the used position in the high half.
   func base(without suffix: (chains: UInt64, slots: Int)) -> UInt32 {

@@ -30,14 +30,6 @@ struct SplitRing {
     signalledUsed = nextUsed
   }
 
-  /// Where the sizes of the three parts come from (virtio 1.3, 2.7.1), and their alignment in memory.
-  static func extents(_ configuration: VirtqueueConfiguration) -> RingExtents {
-    let size = UInt64(configuration.size)
-    let event: UInt64 = configuration.eventIndex ? 2 : 0
-    return RingExtents(
-      descriptors: (16 * size, 16), driver: (4 + 2 * size + event, 2), device: (4 + 8 * size + event, 4))
-  }
-
   mutating func move(to parts: RingParts) { self.parts = parts }
 
   // MARK: Available ring

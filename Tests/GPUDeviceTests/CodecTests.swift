@@ -2,6 +2,7 @@ import Buffers
 import Testing
 
 @testable import GPUDevice
+@testable import GPUProtocol
 
 @Suite("Commands and their bytes") struct CodecTests {
   static let id = ResourceID(rawValue: 0x0102_0304)
@@ -58,7 +59,7 @@ import Testing
     for length in 0..<bytes.count {
       bytes[..<length].withUnsafeBytes { bytes in
         guard let header = CommandHeader(decoding: bytes) else { return #expect(length < 24) }
-        #expect(throws: GPUError.commandTruncated(command.code, byteCount: length)) {
+        #expect(throws: CommandError.truncated(command.code, byteCount: length)) {
           try Command.decode(header, bytes)
         }
       }
@@ -83,7 +84,7 @@ import Testing
       bytes.storeBytes(of: type.littleEndian, as: UInt32.self)
       let bytes = UnsafeRawBufferPointer(bytes)
       let header = CommandHeader(decoding: bytes)
-      #expect(throws: GPUError.unknownCommand(type)) { try Command.decode(#require(header), bytes) }
+      #expect(throws: CommandError.unknown(type)) { try Command.decode(#require(header), bytes) }
     }
   }
 
@@ -104,8 +105,9 @@ import Testing
 
   static let responses: [(Response, Int)] = [
     (.okNoData, 24), (.okDisplayInfo([]), 408),
-    (.okEDID(EDID(size: Size(width: 640, height: 480), name: "x", serial: 1)), 1056),
-    (.okResourceUUID(BufferID(high: 1, low: 2)), 40), (.error(.unknownCommand(1)), 24),
+    (.okDisplayInfo([DisplayMode(area: Rectangle(x: 1, y: 2, width: 3, height: 4), isEnabled: true)]), 408),
+    (.okEDID(EDID(size: Size(width: 640, height: 480), name: "x", serial: 1).bytes), 1056),
+    (.okResourceUUID(ResourceUUID(high: 1, low: 2)), 40), (.error(.outOfMemory), 24),
   ]
 
   @Test("an answer has the length of its struct and leaves no byte of it unset", arguments: responses)
@@ -117,6 +119,34 @@ import Testing
     }
     #expect(encoded[0] == encoded[1])
     #expect(encoded[0].count == count)
+  }
+
+  @Test("an answer is read back as it was stored, and cut at any length is an error", arguments: responses)
+  func responseRoundTrip(_ response: Response, _ count: Int) throws {
+    var bytes = [UInt8](repeating: 0, count: Response.maximumByteCount)
+    let length = bytes.withUnsafeMutableBytes { response.encode(answering: CommandHeader(.getEDID), into: $0) }
+    #expect(try bytes[..<length].withUnsafeBytes { try Response.decode($0) } == Self.padded(response))
+    for cut in 0..<length {
+      #expect(throws: ResponseError.self) { try bytes[..<cut].withUnsafeBytes { try Response.decode($0) } }
+    }
+  }
+
+  /// A display-info answer always has the lines of sixteen scanouts.
+  private static func padded(_ response: Response) -> Response {
+    guard case .okDisplayInfo(let modes) = response else { return response }
+    return .okDisplayInfo(modes + Array(repeating: .disabled, count: ScanoutID.maximumCount - modes.count))
+  }
+
+  @Test("an answer that claims a longer EDID than fits, or of a type that is none, is an error")
+  func wrongResponses() {
+    var bytes = [UInt8](repeating: 0, count: Response.maximumByteCount)
+    _ = bytes.withUnsafeMutableBytes { Response.okEDID([]).encode(answering: CommandHeader(.getEDID), into: $0) }
+    bytes[26] = 1
+    #expect(throws: ResponseError.truncated(.okEDID, byteCount: bytes.count)) {
+      try bytes.withUnsafeBytes { try Response.decode($0) }
+    }
+    bytes[0] = 0xff
+    #expect(throws: ResponseError.unknown(0x11ff)) { try bytes.withUnsafeBytes { try Response.decode($0) } }
   }
 
   @Test("a fence is echoed with its context, and only when it was asked for")

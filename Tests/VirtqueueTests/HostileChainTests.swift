@@ -23,7 +23,7 @@ import Testing
   ) {
     let pair = try Pair(format, size: size, indirect: indirect)
     for (index, raw) in descriptors.enumerated() {
-      let flags = format == .packed ? raw.flags | PackedRing.available : raw.flags
+      let flags = format == .packed ? raw.flags | PackedFormat.available : raw.flags
       pair.driver.poke(
         index, address: raw.address.map { GuestAddress($0) } ?? pair.request, count: raw.count, flags: flags,
         link: raw.link)
@@ -149,7 +149,7 @@ import Testing
     let table = try pair.arena.allocate(16)
     let entry = Descriptor(address: pair.response.rawValue, count: 24, flags: Self.write, link: 0)
     entry.write(to: try #require(pair.arena.bytes(at: table, count: 16).baseAddress), format, linked: false)
-    let turn: UInt16 = format == .packed ? PackedRing.available : 0
+    let turn: UInt16 = format == .packed ? PackedFormat.available : 0
     pair.driver.poke(0, address: pair.request, count: 8, flags: Self.next | turn, link: 1)
     pair.driver.poke(1, address: table, count: 16, flags: Self.indirect | Self.write | turn, link: 0)
     if format == .split { pair.driver.offer(head: 0) }

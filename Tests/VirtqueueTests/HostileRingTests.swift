@@ -50,7 +50,7 @@ import Testing
   @Test func `a packed chain without end breaks its ring`() throws {
     let pair = try Pair(.packed)
     for index in 0..<8 {
-      pair.driver.poke(index, address: pair.request, count: 1, flags: Descriptor.next | PackedRing.available, link: 0)
+      pair.driver.poke(index, address: pair.request, count: 1, flags: Descriptor.next | PackedFormat.available, link: 0)
     }
     expectBroken(pair, .chainLongerThanRing)
   }
@@ -58,7 +58,7 @@ import Testing
   @Test func `more chains than slots break a packed ring`() throws {
     let pair = try Pair(.packed)
     for index in 0..<16 {
-      let flags = index < 8 ? PackedRing.available : PackedRing.used
+      let flags = index < 8 ? PackedFormat.available : PackedFormat.used
       pair.driver.poke(index % 8, address: pair.request, count: 1, flags: flags, link: 0)
       if index < 8 { _ = try pair.take() }
     }

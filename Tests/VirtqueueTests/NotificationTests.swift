@@ -58,7 +58,7 @@ import Testing
       switch format {
       case .split: area.setWord16(4 + 32, UInt16(used + 3))
       case .packed:
-        var position = PackedRing.Position(0x8000)
+        var position = PackedFormat.Position(0x8000)
         for _ in 0..<used + 3 { position.advance(by: 1, size: 16) }
         area.setWord32(0, UInt32(position.packed) | 2 << 16)
       }

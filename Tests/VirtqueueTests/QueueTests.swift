@@ -230,7 +230,7 @@ extension Pair {
       let wrap = rawOffers / size % 2 == 0
       driver.poke(
         rawOffers % size, address: address, count: count,
-        flags: flags | (wrap ? PackedRing.available : PackedRing.used),
+        flags: flags | (wrap ? PackedFormat.available : PackedFormat.used),
         link: 0)
       rawOffers += 1
     }

@@ -15,7 +15,7 @@ extension GPUDevice {
     case .resourceDetachBacking(let id): try resources.detach(resources.find(id))
     case .getCapsetInfo(let index): throw .unknownCapset(index)
     case .getCapset(let id, _): throw .unknownCapset(id)
-    case .getEDID(let scanout): return .okEDID(try edid(of: scanout))
+    case .getEDID(let scanout): return .okEDID(try edid(of: scanout).bytes)
     case .resourceAssignUUID(let id): return .okResourceUUID(try uuid(of: id))
     case .updateCursor(let update): try updateCursor(update)
     case .moveCursor(let update): try moveCursor(update)
@@ -65,9 +65,10 @@ extension GPUDevice {
     allowance -= copied >> 14
   }
 
-  private func uuid(of id: ResourceID) throws(GPUError) -> BufferID {
+  private func uuid(of id: ResourceID) throws(GPUError) -> ResourceUUID {
     try requireFeature(Self.resourceUUIDFeature, for: .resourceAssignUUID)
-    return try resources.find(id).uuid
+    let id = try resources.find(id).uuid
+    return ResourceUUID(high: id.high, low: id.low)
   }
 
   // MARK: Scanouts

@@ -52,7 +52,7 @@ public final class GPUDevice: VirtioDevice {
   public init(configuration: GPUConfiguration, sink: any DisplaySink) {
     self.configuration = configuration
     self.sink = sink
-    resources = ResourceTable(maximumCount: configuration.maximumResources, memoryLimit: configuration.memoryLimit)
+    resources = ResourceTable(maximumCount: configuration.maximumResources, limits: configuration.limits)
     let sizes = configuration.scanouts.prefix(ScanoutID.maximumCount)
     scanoutCount = max(1, sizes.count)
     let ids = (0..<ScanoutID.maximumCount).map { ScanoutID(rawValue: UInt32($0)) }
@@ -149,18 +149,26 @@ public final class GPUDevice: VirtioDevice {
     flushWait = .none
   }
 
+  private func decode(_ header: CommandHeader, _ bytes: UnsafeRawBufferPointer) throws(GPUError) -> Command {
+    do throws(CommandError) {
+      return try Command.decode(header, bytes)
+    } catch {
+      throw GPUError(error)
+    }
+  }
+
   private func respond(
     to header: CommandHeader?, _ bytes: UnsafeRawBufferPointer, _ chain: DescriptorChain, isCursorQueue: Bool
   ) -> Response {
     do throws(GPUError) {
       guard let header else { throw .headerTruncated(byteCount: bytes.count) }
-      let command = try Command.decode(header, bytes)
+      let command = try decode(header, bytes)
       guard command.code.isCursorCommand == isCursorQueue else { throw .wrongQueue(command.code) }
       return try perform(command, header, chain)
     } catch {
       statistics.errors += 1
       refused?(error, header)
-      return .error(error)
+      return .error(error.response)
     }
   }
 
@@ -205,6 +213,8 @@ public final class GPUDevice: VirtioDevice {
 
   /// Number of resources now.
   public var resourceCount: Int { resources.count }
-  /// Bytes charged to the VM now.
-  public var memoryUsed: Int { resources.budget.used }
+  /// What is charged to the VM.
+  public var ledger: Ledger { resources.ledger }
+  /// Bytes of the host's memory that are charged to the VM now.
+  public var memoryUsed: Int { ledger.totals.hostAllocated + ledger.totals.bookkeeping }
 }

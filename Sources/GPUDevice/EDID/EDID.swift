@@ -7,7 +7,7 @@ public struct EDID: Hashable, Sendable {
   public let bytes: [UInt8]
 
   /// What an answer has room for (virtio 1.3, 5.7.6.7).
-  public static let maximumByteCount = 1024
+  public static let maximumByteCount = Response.maximumEDIDByteCount
 
   /// The EDID of a display with that native size.
   ///

@@ -89,6 +89,10 @@ public final class GuestArena {
     return GuestAddress(region.guestAddress.rawValue + UInt64(start))
   }
 
+  func allocate(_ part: RingExtents.Part, region: Int) throws(VirtqueueDriverError) -> GuestAddress {
+    try allocate(Int(part.count), alignment: Int(part.alignment), region: region)
+  }
+
   /// Gives all of a region's bytes back and zeroes them.
   public func recycle(region index: Int = 0) {
     regions[index].used = 0

@@ -1,12 +1,20 @@
-import Buffers
+import Geometry
+
+/// Why bytes are no request.
+public enum CommandError: Error, Equatable, Sendable {
+  /// A type that no specification knows.
+  case unknown(UInt32)
+  /// Fewer bytes than the command has.
+  case truncated(CommandCode, byteCount: Int)
+}
 
 extension Command {
   /// Reads a request, its header included, from a private copy.
   ///
-  /// - Throws: `unknownCommand` or `commandTruncated`; every input gives a command or one of them.
-  public static func decode(_ header: CommandHeader, _ bytes: UnsafeRawBufferPointer) throws(GPUError) -> Command {
-    guard let code = CommandCode(rawValue: header.type) else { throw .unknownCommand(header.type) }
-    guard bytes.count >= code.byteCount else { throw .commandTruncated(code, byteCount: bytes.count) }
+  /// - Throws: every input gives a command or an error.
+  public static func decode(_ header: CommandHeader, _ bytes: UnsafeRawBufferPointer) throws(CommandError) -> Command {
+    guard let code = CommandCode(rawValue: header.type) else { throw .unknown(header.type) }
+    guard bytes.count >= code.byteCount else { throw .truncated(code, byteCount: bytes.count) }
     var reader = WireReader(bytes, at: CommandHeader.byteCount)
     return switch code {
     case .getDisplayInfo: .getDisplayInfo
@@ -63,13 +71,14 @@ extension Command {
 }
 
 extension WireReader {
+  /// `struct virtio_gpu_rect`.
+  mutating func rectangle() -> Rectangle {
+    Rectangle(x: word(), y: word(), width: word(), height: word())
+  }
+
   fileprivate mutating func resource() -> ResourceID { ResourceID(rawValue: word()) }
   fileprivate mutating func scanout() -> ScanoutID { ScanoutID(rawValue: word()) }
   fileprivate mutating func size() -> Size { Size(width: word(), height: word()) }
-
-  fileprivate mutating func rectangle() -> Rectangle {
-    Rectangle(x: word(), y: word(), width: word(), height: word())
-  }
 
   fileprivate mutating func createBlob() -> Command.CreateBlob {
     Command.CreateBlob(

@@ -72,7 +72,7 @@ struct SplitDriverRing {
   }
 
   /// Takes the next entry of the used ring.
-  mutating func takeUsed(_ violations: inout [VirtqueueDriver.Violation]) -> (id: UInt32, written: UInt32)? {
+  mutating func takeUsed(_ violations: inout [DriverQueue.Violation]) -> (id: UInt32, written: UInt32)? {
     let index = parts.device.acquireWord16(2)
     guard index != nextUsed else { return nil }
     if index &- nextUsed > size {
@@ -107,29 +107,5 @@ struct SplitDriverRing {
 
   func suppressCalls() {
     if eventIndex { parts.driver.setWord16(4 + 2 * Int(size), nextUsed &- 1) } else { parts.driver.setWord16(0, 1) }
-  }
-}
-
-extension Descriptor {
-  init(address: UInt64, count: UInt32, flags: UInt16, link: UInt16) {
-    self.address = address
-    self.count = count
-    self.flags = flags
-    self.link = link
-  }
-
-  /// Writes the descriptor where it belongs; `linked` sets or clears NEXT in a split table.
-  func write(to pointer: UnsafeMutableRawPointer, _ format: VirtqueueConfiguration.Format, linked: Bool?) {
-    pointer.setWord64(0, address)
-    pointer.setWord32(8, count)
-    switch format {
-    case .split:
-      let next: UInt16 = linked == true ? Descriptor.next : 0
-      pointer.setWord16(12, linked == nil ? flags : flags & ~Descriptor.next | next)
-      pointer.setWord16(14, link)
-    case .packed:
-      pointer.setWord16(12, link)
-      pointer.releaseWord16(14, flags)
-    }
   }
 }

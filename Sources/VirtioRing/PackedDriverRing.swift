@@ -6,10 +6,10 @@ struct PackedDriverRing {
 
   private var freeTokens: [UInt16]
   private(set) var freeSlots: Int
-  private var available = PackedRing.Position(0x8000)
-  private var nextUsed = PackedRing.Position(0x8000)
+  private var available = PackedFormat.Position(0x8000)
+  private var nextUsed = PackedFormat.Position(0x8000)
   /// The first descriptor of the request that is being written: its flags are written last.
-  private var open: (position: PackedRing.Position, flags: UInt16)?
+  private var open: (position: PackedFormat.Position, flags: UInt16)?
   /// Slots offered since the last decision whether to kick.
   private var unkicked: UInt32 = 0
 
@@ -30,7 +30,7 @@ struct PackedDriverRing {
   /// Adds a descriptor to the request that is being written.
   mutating func append(_ descriptor: Descriptor) {
     var descriptor = descriptor
-    descriptor.flags |= available.wrap ? PackedRing.available : PackedRing.used
+    descriptor.flags |= available.wrap ? PackedFormat.available : PackedFormat.used
     let place = parts.descriptors + 16 * Int(available.index)
     if open == nil {
       open = (available, descriptor.flags)
@@ -58,7 +58,8 @@ struct PackedDriverRing {
   func peekUsed() -> (id: UInt32, written: UInt32)? {
     let place = parts.descriptors + 16 * Int(nextUsed.index)
     let flags = place.acquireWord16(14)
-    guard (flags & PackedRing.available != 0) == nextUsed.wrap, (flags & PackedRing.used != 0) == nextUsed.wrap else {
+    guard (flags & PackedFormat.available != 0) == nextUsed.wrap, (flags & PackedFormat.used != 0) == nextUsed.wrap
+    else {
       return nil
     }
     // Without WRITE the length is reserved (2.8.9).
@@ -81,10 +82,10 @@ struct PackedDriverRing {
     let count = unkicked
     unkicked = 0
     switch UInt16(truncatingIfNeeded: event >> 16) {
-    case PackedRing.Event.disable: return false
-    case PackedRing.Event.descriptor where eventIndex:
+    case PackedFormat.Event.disable: return false
+    case PackedFormat.Event.descriptor where eventIndex:
       guard count < UInt32(size) else { return true }
-      let position = PackedRing.Position(UInt16(truncatingIfNeeded: event))
+      let position = PackedFormat.Position(UInt16(truncatingIfNeeded: event))
       let place = position.wrap == available.wrap ? position.index : position.index &- size
       return passes(place, from: available.index &- UInt16(count), to: available.index)
     default: return true
@@ -92,7 +93,7 @@ struct PackedDriverRing {
   }
 
   func enableCalls() -> Bool {
-    let event = PackedRing.Event.self
+    let event = PackedFormat.Event.self
     let wanted = eventIndex ? UInt32(nextUsed.packed) | UInt32(event.descriptor) << 16 : UInt32(event.enable) << 16
     parts.driver.setWord32(0, wanted)
     fullBarrier()
@@ -100,6 +101,6 @@ struct PackedDriverRing {
   }
 
   func suppressCalls() {
-    parts.driver.setWord32(0, UInt32(PackedRing.Event.disable) << 16)
+    parts.driver.setWord32(0, UInt32(PackedFormat.Event.disable) << 16)
   }
 }

@@ -1,4 +1,4 @@
-import Buffers
+import Geometry
 
 /// A decoded request, all of virtio 1.3, 5.7.6.7 and linux/virtio_gpu.h, offered or not.
 ///

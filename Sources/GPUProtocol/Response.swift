@@ -1,4 +1,4 @@
-import Buffers
+import Geometry
 
 /// One scanout's line in a display-info answer: `struct virtio_gpu_display_one`.
 public struct DisplayMode: Hashable, Sendable {
@@ -6,6 +6,12 @@ public struct DisplayMode: Hashable, Sendable {
   public var area: Rectangle
   /// Whether somebody looks at it.
   public var isEnabled: Bool
+
+  /// A scanout's line.
+  public init(area: Rectangle, isEnabled: Bool) {
+    self.area = area
+    self.isEnabled = isEnabled
+  }
 
   /// A scanout nobody looks at.
   public static let disabled = DisplayMode(area: .empty, isEnabled: false)
@@ -16,9 +22,11 @@ public enum Response: Equatable, Sendable {
   case okNoData
   /// As many modes as there are scanouts; the rest of the sixteen is disabled.
   case okDisplayInfo([DisplayMode])
-  case okEDID(EDID)
-  case okResourceUUID(BufferID)
-  case error(GPUError)
+  /// Blocks of 128 bytes, at most ``maximumEDIDByteCount``.
+  case okEDID([UInt8])
+  case okResourceUUID(ResourceUUID)
+  /// Any code whose `isError` is true.
+  case error(ResponseCode)
 
   /// The code on the wire.
   public var code: ResponseCode {
@@ -27,32 +35,38 @@ public enum Response: Equatable, Sendable {
     case .okDisplayInfo: .okDisplayInfo
     case .okEDID: .okEDID
     case .okResourceUUID: .okResourceUUID
-    case .error(let error): error.response
+    case .error(let code): code
     }
   }
 
+  /// The bytes that an EDID answer has room for.
+  public static let maximumEDIDByteCount = 1024
+
   /// Bytes of the longest answer, `struct virtio_gpu_resp_edid`.
-  public static let maximumByteCount = CommandHeader.byteCount + 8 + EDID.maximumByteCount
+  public static let maximumByteCount = CommandHeader.byteCount + 8 + maximumEDIDByteCount
 
   /// Stores the whole answer to `request` and returns its length; every byte of it is set.
   ///
   /// `bytes` holds at least `maximumByteCount`.
-  func encode(answering request: CommandHeader, into bytes: UnsafeMutableRawBufferPointer) -> Int {
+  public func encode(answering request: CommandHeader, into bytes: UnsafeMutableRawBufferPointer) -> Int {
     request.answer(code).encode(into: bytes)
     var writer = WireWriter(bytes, at: CommandHeader.byteCount)
     switch self {
     case .okNoData, .error: break
     case .okDisplayInfo(let modes): Self.encode(modes, &writer)
-    case .okEDID(let edid):
-      writer.word(UInt32(edid.bytes.count))
-      writer.word(0)
-      writer.copy(edid.bytes)
-      writer.zeros(EDID.maximumByteCount - edid.bytes.count)
+    case .okEDID(let blocks): Self.encode(blocks.prefix(Self.maximumEDIDByteCount), &writer)
     case .okResourceUUID(let id):
       writer.long(id.high.byteSwapped)
       writer.long(id.low.byteSwapped)
     }
     return writer.count
+  }
+
+  private static func encode(_ blocks: ArraySlice<UInt8>, _ writer: inout WireWriter) {
+    writer.word(UInt32(blocks.count))
+    writer.word(0)
+    writer.copy(blocks)
+    writer.zeros(maximumEDIDByteCount - blocks.count)
   }
 
   private static func encode(_ modes: [DisplayMode], _ writer: inout WireWriter) {

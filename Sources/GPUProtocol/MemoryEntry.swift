@@ -1,4 +1,4 @@
-import Virtqueue
+import VirtioRing
 
 /// `struct virtio_gpu_mem_entry`: one piece of a resource's backing (virtio 1.3, 5.7.6.7).
 public struct MemoryEntry: Hashable, Sendable {
@@ -19,16 +19,20 @@ public struct MemoryEntry: Hashable, Sendable {
   /// The entry as a driver writes it.
   public var encoded: [UInt8] {
     var bytes = [UInt8](repeating: 0, count: Self.byteCount)
-    bytes.withUnsafeMutableBytes { bytes in
-      var writer = WireWriter(bytes)
-      writer.long(address.rawValue)
-      writer.word(length)
-    }
+    bytes.withUnsafeMutableBytes { encode(into: $0) }
     return bytes
   }
 
+  /// Stores the entry; `bytes` holds at least ``byteCount``.
+  public func encode(into bytes: UnsafeMutableRawBufferPointer) {
+    var writer = WireWriter(bytes)
+    writer.long(address.rawValue)
+    writer.word(length)
+    writer.word(0)
+  }
+
   /// The entries in a private copy of a request; what is left of less than an entry is ignored.
-  static func decode(_ bytes: UnsafeRawBufferPointer) -> [MemoryEntry] {
+  public static func decode(_ bytes: UnsafeRawBufferPointer) -> [MemoryEntry] {
     var reader = WireReader(bytes)
     return (0..<bytes.count / byteCount).map { _ in
       let entry = MemoryEntry(address: GuestAddress(reader.long()), length: reader.word())

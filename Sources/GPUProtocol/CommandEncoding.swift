@@ -1,16 +1,30 @@
-import Buffers
+import Geometry
 
 extension Command {
-  /// The request as a driver writes it: `code.byteCount` bytes, padding zero. For tests, fuzzers and benchmarks.
+  /// Stores the request as a driver writes it, padding zero, and returns its length, `code.byteCount`.
+  ///
+  /// `bytes` holds at least so many: `CommandCode.maximumByteCount` is enough for each command.
+  @discardableResult
+  public func encode(
+    into bytes: UnsafeMutableRawBufferPointer, flags: CommandFlags = [], fence: FenceID = FenceID(rawValue: 0),
+    context: ContextID = ContextID(rawValue: 0), ring: UInt8 = 0
+  ) -> Int {
+    let bytes = UnsafeMutableRawBufferPointer(rebasing: bytes[..<code.byteCount])
+    bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    CommandHeader(code, flags: flags, fence: fence, context: context, ring: ring).encode(into: bytes)
+    var writer = WireWriter(bytes, at: CommandHeader.byteCount)
+    encodeBody(&writer)
+    return bytes.count
+  }
+
+  /// The request as ``encode(into:flags:fence:context:ring:)`` stores it.
   public func encoded(
     flags: CommandFlags = [], fence: FenceID = FenceID(rawValue: 0), context: ContextID = ContextID(rawValue: 0),
     ring: UInt8 = 0
   ) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: code.byteCount)
     bytes.withUnsafeMutableBytes { bytes in
-      CommandHeader(code, flags: flags, fence: fence, context: context, ring: ring).encode(into: bytes)
-      var writer = WireWriter(bytes, at: CommandHeader.byteCount)
-      encodeBody(&writer)
+      _ = encode(into: bytes, flags: flags, fence: fence, context: context, ring: ring)
     }
     return bytes
   }

@@ -1,4 +1,4 @@
-/// Reads little-endian fields one after the other from a private copy of a request.
+/// Reads little-endian fields one after the other from a private copy of a request or an answer.
 ///
 /// Who makes one has checked that the bytes hold all the fields it will read.
 struct WireReader {
@@ -23,6 +23,11 @@ struct WireReader {
   mutating func byte() -> UInt8 {
     defer { offset += 1 }
     return bytes.loadUnaligned(fromByteOffset: offset, as: UInt8.self)
+  }
+
+  mutating func copy(_ count: Int) -> [UInt8] {
+    defer { offset += count }
+    return [UInt8](bytes[offset..<offset + count])
   }
 }
 
@@ -58,7 +63,7 @@ struct WireWriter {
     count += amount
   }
 
-  mutating func copy(_ source: [UInt8]) {
+  mutating func copy(_ source: ArraySlice<UInt8>) {
     UnsafeMutableRawBufferPointer(rebasing: bytes[count..<count + source.count]).copyBytes(from: source)
     count += source.count
   }

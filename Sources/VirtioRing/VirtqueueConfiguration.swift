@@ -87,7 +87,8 @@ public struct VirtqueueConfiguration: Equatable, Sendable {
     format == .split ? 0 : 0x8000_8000
   }
 
-  func validate() throws(VirtqueueError) {
+  /// Throws unless size and base are legal.
+  package func validate() throws(VirtqueueError) {
     guard (1...32768).contains(size) else { throw .invalidSize(size) }
     switch format {
     case .split: guard size & (size - 1) == 0 else { throw .invalidSize(size) }

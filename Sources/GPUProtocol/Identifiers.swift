@@ -47,3 +47,16 @@ public struct ContextID: RawRepresentable, Hashable, Sendable {
   @inlinable
   public init(rawValue: UInt32) { self.rawValue = rawValue }
 }
+
+/// What RESOURCE_ASSIGN_UUID answers: the sixteen bytes of a UUID in network order, as two big-endian words.
+public struct ResourceUUID: Hashable, Sendable {
+  /// The first and the second eight bytes.
+  public let high: UInt64, low: UInt64
+
+  /// A UUID by its words.
+  @inlinable
+  public init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+  }
+}

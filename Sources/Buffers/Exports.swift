@@ -1,0 +1,2 @@
+// A buffer's layout speaks of sizes, damage of rectangles.
+@_exported import Geometry

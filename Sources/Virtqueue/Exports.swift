@@ -1,0 +1,2 @@
+// Addresses, configuration and layout of the rings are part of what this module speaks of.
+@_exported import VirtioRing

@@ -9,8 +9,8 @@ import Virtqueue
 
 /// What goes on for ever takes nothing: neither memory nor descriptors of the process.
 @Suite("Endurance", .serialized) struct EnduranceTests {
-  /// A leak of 64 bytes in each round would show.
-  private static let rounds = 40_000
+  /// A leak of 100 bytes in each round would show.
+  private static let rounds = 20_000
   private static let allowedKilobytes = 2000
 
   private static let control: [Command] = {

@@ -93,7 +93,7 @@ final class CardGuest {
     while driver.inFlightCount > 0 {
       while driver.poll() != nil {}
       guard driver.inFlightCount > 0, !driver.enableCalls() else { continue }
-      var bell = pollfd(fd: driver.callDescriptor.raw, events: Int16(POLLIN), revents: 0)
+      var bell = pollfd(fd: driver.callBell.waiting.raw, events: Int16(POLLIN), revents: 0)
       try #require(poll(&bell, 1, 10_000) > 0, "no answer within 10 s")
       _ = driver.wasCalled()
     }

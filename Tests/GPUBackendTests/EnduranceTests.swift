@@ -66,10 +66,10 @@ import Virtqueue
   func descriptors() throws {
     let card = try Card()
     let before = card.descriptorCount
-    let bell = try Doorbell.create()
+    let bell = try Doorbell()
     let file = try SharedMemory.create(name: "test", count: 4096)
     let socket = try UnixSocket.pair(.stream)
-    let kinds = [bell.raw, file.raw, socket.first.raw]
+    let kinds = [bell.ringing.raw, file.raw, socket.first.raw]
     for code in Array(0...50) + [0xffff_ffff] as [UInt32] {
       let frontend = try VhostUserFrontend(path: card.path)
       for count in 0...8 {

@@ -74,7 +74,7 @@ import Testing
         pair.driver.poke(0, address: pair.request, count: 1, flags: 0, link: 0)
         pair.driver.offer(head: 0)
       case .packed:
-        let flags = round / 8 % 2 == 0 ? PackedRing.available : PackedRing.used
+        let flags = round / 8 % 2 == 0 ? PackedFormat.available : PackedFormat.used
         pair.driver.poke(round % 8, address: pair.request, count: 1, flags: flags, link: 0)
       }
       let served = try pair.serve()

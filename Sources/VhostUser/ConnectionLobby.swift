@@ -57,7 +57,7 @@ final class ConnectionLobby {
   }
 
   /// Whether anybody waits who has not hung up meanwhile.
-  var isAnybodyWaiting: Bool { visitors.contains { !hasHungUp($0.connection.raw) } }
+  var isAnybodyWaiting: Bool { visitors.contains { !UnixSocket.hasEnded($0.connection.raw) } }
 
   func close() {
     if let listenerToken { loop.unwatch(listenerToken) }

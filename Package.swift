@@ -75,6 +75,7 @@ let package = Package(
     module(
       "FuzzBodies",
       ["Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Supervisor", "Buffers", "Platform"]),
+    tests(of: "VirtioRing", ["CAllocations"]),
     tests(of: "Platform"),
     .target(name: "CAllocations", path: "Tests/CAllocations"),
     tests(of: "Virtqueue", ["Platform", "CAllocations"]),

@@ -12,6 +12,7 @@ public final class HostBuffer {
   public let byteCount: Int
   private let file: FileDescriptor
   private let mapping: MemoryMapping
+  private var charge: Ledger.Charge?
 
   /// Allocates zeroed memory for a picture.
   ///
@@ -29,6 +30,12 @@ public final class HostBuffer {
     let page = SharedMemory.pageSize
     let (sum, overflow) = layout.byteCount.addingReportingOverflow(page - 1)
     return overflow ? layout.byteCount : sum / page * page
+  }
+
+  /// Keeps a charge for as long as the memory is here.
+  public func keep(_ charge: consuming Ledger.Charge?) {
+    self.charge = charge
+    self.charge?.setPromised(false)
   }
 
   /// The memory, written by the owner only.

@@ -35,8 +35,8 @@ private struct GPUMachine {
     let (arena, display) = (arena, display)
     device = GPUDevice(
       configuration: GPUConfiguration(
-        scanouts: [Size(width: 64, height: 64), Size(width: 32, height: 32)], memoryLimit: 1 << 20,
-        maximumResources: 20), sink: display)
+        scanouts: [Size(width: 64, height: 64), Size(width: 32, height: 32)],
+        limits: .usualLimits(hostAllocated: 1 << 20), maximumResources: 20), sink: display)
     drivers = try (0..<2).map { _ in try VirtqueueDriver(arena: arena, size: 16, format: format) }
     slots = try arena.allocate(Self.slotCount * (Self.requestRoom + Self.replyRoom))
     region = arena.memory.region(containing: Self.neighbour)

@@ -18,19 +18,19 @@ public struct GPUBackendOptions: Sendable {
   public var vmName: String
   /// One scanout each.
   public var sizes: [Size]
-  /// The most bytes of pictures that the guest can make the host hold.
-  public var memoryLimit: Int
+  /// The most that the guest can make the host hold.
+  public var limits: LedgerAmounts
 
   /// A card with one scanout of 1280x800 that works alone.
   public init(
     socket: Socket, hubPath: String? = nil, vmName: String = "vm",
-    sizes: [Size] = [Size(width: 1280, height: 800)], memoryLimit: Int = 256 << 20
+    sizes: [Size] = [Size(width: 1280, height: 800)], limits: LedgerAmounts = .usualLimits
   ) {
     self.socket = socket
     self.hubPath = hubPath
     self.vmName = vmName
     self.sizes = sizes
-    self.memoryLimit = memoryLimit
+    self.limits = limits
   }
 }
 

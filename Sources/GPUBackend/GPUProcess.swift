@@ -39,7 +39,7 @@ public final class GPUProcess {
       (self.hub, self.mirror, sink) = (nil, mirror, mirror)
     }
     let configuration = GPUConfiguration(
-      scanouts: options.sizes, name: options.vmName, memoryLimit: options.memoryLimit)
+      scanouts: options.sizes, name: options.vmName, limits: options.limits)
     device = GPUDevice(configuration: configuration, sink: sink)
     backend = VhostUserBackend(device: device, loop: loop)
     hub?.sink.device = device
@@ -63,7 +63,8 @@ public final class GPUProcess {
     var socketPath = ""
     if case .path(let path) = options.socket { socketPath = path }
     let client = ProducerClient(
-      hubPath: path, vm: name, socketPath: socketPath, memoryLimit: UInt64(clamping: options.memoryLimit), loop: loop)
+      hubPath: path, vm: name, socketPath: socketPath, memoryLimit: UInt64(clamping: options.limits.hostAllocated),
+      loop: loop)
     return Hub(client: client, sink: HubSink(client: client, modes: options.sizes, log: log))
   }
 

@@ -27,8 +27,8 @@ public enum GPUError: Error, Equatable, Sendable {
   case rectangleOutside(Rectangle, of: Size)
   /// One resource more than the configuration allows.
   case tooManyResources(limit: Int)
-  /// The VM's memory limit does not allow so many bytes more.
-  case overMemoryLimit(byteCount: Int)
+  /// A limit of the VM's does not allow so much more.
+  case overLimit(Ledger.OverLimit)
   /// The host refused memory; the value of `errno`.
   case hostMemory(code: Int32)
   /// A backing of no entry, or of more than ``ScatterList/maximumEntryCount``.
@@ -65,7 +65,7 @@ public enum GPUError: Error, Equatable, Sendable {
       .unspecified
     case .invalidResource, .resourceExists: .invalidResourceID
     case .invalidScanout: .invalidScanoutID
-    case .tooManyResources, .overMemoryLimit, .hostMemory: .outOfMemory
+    case .tooManyResources, .overLimit, .hostMemory: .outOfMemory
     case .commandTruncated, .unknownFormat, .invalidSize, .rectangleOutside, .invalidEntryCount, .entriesTruncated,
       .entryUnmapped, .outsideBacking, .unknownCapset, .invalidCursorSize:
       .invalidParameter

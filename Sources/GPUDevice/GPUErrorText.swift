@@ -17,7 +17,7 @@ extension GPUError: CustomStringConvertible {
     case .invalidSize(let size): "size \(size), allowed is 1 to \(Resource.maximumExtent) each way"
     case .rectangleOutside(let rectangle, let size): "rectangle \(rectangle) does not fit \(size)"
     case .tooManyResources(let limit): "more than \(limit) resources"
-    case .overMemoryLimit(let count): "\(count) bytes more would exceed the memory limit"
+    case .overLimit(let error): "\(error)"
     case .hostMemory(let code): "the host has no memory (errno \(code))"
     case .invalidEntryCount(let count): "\(count) entries, allowed is 1 to \(ScatterList.maximumEntryCount)"
     case .entriesTruncated(let count, let bytes): "\(count) entries in \(bytes) bytes"

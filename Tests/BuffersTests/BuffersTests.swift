@@ -128,16 +128,3 @@ import Testing
     }
   }
 }
-
-@Suite struct MemoryBudgetTests {
-  @Test func `nothing changes when a reservation exceeds the limit`() {
-    let budget = MemoryBudget(limit: 100)
-    #expect(budget.reserve(60))
-    #expect(!budget.reserve(41))
-    #expect(!budget.reserve(.max))
-    #expect(!budget.reserve(-1))
-    #expect(budget.used == 60)
-    budget.release(60)
-    #expect(budget.reserve(100))
-  }
-}

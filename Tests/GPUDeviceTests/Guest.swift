@@ -21,13 +21,13 @@ final class Guest {
 
   init(
     _ format: VirtqueueConfiguration.Format = .split, scanouts: [Size] = [Size(width: 640, height: 480)],
-    memoryLimit: Int = 64 << 20, maximumResources: Int = 65_536, memory: Int = 16 << 20, ringSize: UInt32 = 64,
+    limits: LedgerAmounts = .usualLimits, maximumResources: Int = 65_536, memory: Int = 16 << 20, ringSize: UInt32 = 64,
     name: String = "test"
   ) throws {
     arena = try GuestArena(count: memory)
     device = GPUDevice(
       configuration: GPUConfiguration(
-        scanouts: scanouts, name: name, memoryLimit: memoryLimit, maximumResources: maximumResources), sink: sink)
+        scanouts: scanouts, name: name, limits: limits, maximumResources: maximumResources), sink: sink)
     control = try VirtqueueDriver(arena: arena, size: ringSize, format: format)
     cursor = try VirtqueueDriver(arena: arena, size: 16, format: format)
     requestArea = try arena.allocate(Self.requestRoom, alignment: 4096)

@@ -44,7 +44,7 @@ import Virtqueue
 
   @Test("pictures beyond the memory limit are refused until one is given up")
   func memoryLimit() throws {
-    let guest = try Guest(memoryLimit: 10 << 20)
+    let guest = try Guest(limits: .usualLimits(hostAllocated: 10 << 20))
     #expect(try guest.create(1, width: 1024, height: 1024) == .okNoData)
     #expect(try guest.create(2, width: 1024, height: 1024) == .okNoData)
     #expect(try guest.create(3, width: 1024, height: 1024) == .outOfMemory)
@@ -53,9 +53,43 @@ import Virtqueue
     #expect(try guest.create(3, width: 1024, height: 1024) == .okNoData)
   }
 
-  @Test("lists of pages are charged to the memory limit too")
+  @Test("buffers beyond their number are refused, and nothing changes")
+  func bufferLimit() throws {
+    var limits = LedgerAmounts.usualLimits
+    limits.buffers = 2
+    let guest = try Guest(limits: limits)
+    #expect(try guest.create(1) == .okNoData && guest.create(2) == .okNoData)
+    let totals = guest.device.ledger.totals
+    #expect(try guest.create(3) == .outOfMemory)
+    #expect(guest.device.ledger.totals == totals && guest.device.resourceCount == 2)
+    #expect(try guest.unref(1) == .okNoData && guest.create(3) == .okNoData)
+  }
+
+  @Test("a picture's memory is promised at once and there with its first use")
+  func promise() throws {
+    let guest = try Guest()
+    #expect(try guest.create(1) == .okNoData)
+    #expect(guest.device.ledger.totals.hostAllocated == 16_384 && guest.device.ledger.promised == 16_384)
+    #expect(try guest.show(1) == .okNoData)
+    #expect(guest.device.ledger.totals.hostAllocated == 16_384 && guest.device.ledger.promised == 0)
+  }
+
+  @Test("a picture that somebody still reads is charged until nobody does")
+  func chargeOfTheRead() throws {
+    let guest = try Guest()
+    #expect(try guest.create(1) == .okNoData && guest.show(1) == .okNoData)
+    var reader = guest.sink.contents[0]?.buffer
+    #expect(try guest.unref(1) == .okNoData)
+    #expect(reader != nil && guest.device.ledger.totals.hostAllocated == 16_384)
+    reader = nil
+    #expect(guest.device.ledger.totals == .nothing)
+  }
+
+  @Test("lists of pages have a limit of their own")
   func pageListLimit() throws {
-    let guest = try Guest(memoryLimit: 1 << 20)
+    var limits = LedgerAmounts.usualLimits
+    limits.bookkeeping = 1_000_000
+    let guest = try Guest(limits: limits)
     let entries = [MemoryEntry](repeating: MemoryEntry(address: GuestAddress(0x10000), length: 4), count: 16_384)
     #expect(try guest.create(1) == .okNoData)
     #expect(try guest.create(2) == .okNoData)

@@ -6,19 +6,19 @@ public struct GPUConfiguration: Sendable {
   public var scanouts: [Size]
   /// The VM's name: the serial numbers of its displays are derived from it.
   public var name: String
-  /// The most bytes of pictures and page lists that the guest can make this host hold.
-  public var memoryLimit: Int
+  /// The most that the guest can make this host hold.
+  public var limits: LedgerAmounts
   /// The most resources at a time.
   public var maximumResources: Int
 
   /// A card of that many scanouts.
   public init(
-    scanouts: [Size] = [Size(width: 1280, height: 800)], name: String = "muntin", memoryLimit: Int = 256 << 20,
+    scanouts: [Size] = [Size(width: 1280, height: 800)], name: String = "muntin", limits: LedgerAmounts = .usualLimits,
     maximumResources: Int = 65_536
   ) {
     self.scanouts = scanouts
     self.name = name
-    self.memoryLimit = memoryLimit
+    self.limits = limits
     self.maximumResources = maximumResources
   }
 }

@@ -52,7 +52,7 @@ public final class GPUDevice: VirtioDevice {
   public init(configuration: GPUConfiguration, sink: any DisplaySink) {
     self.configuration = configuration
     self.sink = sink
-    resources = ResourceTable(maximumCount: configuration.maximumResources, memoryLimit: configuration.memoryLimit)
+    resources = ResourceTable(maximumCount: configuration.maximumResources, limits: configuration.limits)
     let sizes = configuration.scanouts.prefix(ScanoutID.maximumCount)
     scanoutCount = max(1, sizes.count)
     let ids = (0..<ScanoutID.maximumCount).map { ScanoutID(rawValue: UInt32($0)) }
@@ -213,6 +213,8 @@ public final class GPUDevice: VirtioDevice {
 
   /// Number of resources now.
   public var resourceCount: Int { resources.count }
-  /// Bytes charged to the VM now.
-  public var memoryUsed: Int { resources.budget.used }
+  /// What is charged to the VM.
+  public var ledger: Ledger { resources.ledger }
+  /// Bytes of the host's memory that are charged to the VM now.
+  public var memoryUsed: Int { ledger.totals.hostAllocated + ledger.totals.bookkeeping }
 }

@@ -4,7 +4,7 @@ import Virtqueue
 
 /// A picture of the guest's on the host: what CREATE_2D makes (virtio 1.3, 5.7.6.7).
 ///
-/// Its memory is reserved from the VM's budget at once and allocated at its first use.
+/// Its memory is charged to the VM at once and allocated at its first use; the charge goes with the memory.
 final class Resource {
   /// The longest side in pixels.
   static let maximumExtent: UInt32 = 16_384
@@ -20,8 +20,10 @@ final class Resource {
   var backing: ScatterList?
   /// Which scanouts show it, one bit each.
   var scanouts: UInt16 = 0
-  /// What was reserved for `backing`, and returned with it.
-  var backingFootprint = 0
+  /// What `backing` is charged.
+  var backingCharge: Ledger.Charge?
+  /// What its picture is charged, until the memory is there.
+  private var charge: Ledger.Charge?
 
   /// A resource without memory; its numbers are checked here.
   init(_ id: ResourceID, format: UInt32, size: Size) throws(GPUError) {
@@ -39,11 +41,22 @@ final class Resource {
   /// What its picture takes of the host's memory.
   var byteCount: Int { HostBuffer.byteCount(for: layout) }
 
+  /// Charges its picture, which is allocated later.
+  func charge(to ledger: Ledger) throws(GPUError) {
+    do throws(Ledger.OverLimit) {
+      charge = try ledger.charge(Ledger.Demand(byteCount, as: .hostAllocated, isBuffer: true, descriptors: 1))
+      charge?.setPromised(true)
+    } catch {
+      throw .overLimit(error)
+    }
+  }
+
   /// The host's copy, allocated and zero when there was none.
   func allocated(name: String) throws(GPUError) -> HostBuffer {
     if let storage { return storage }
     do {
       let fresh = try HostBuffer(layout: layout, id: uuid, name: name)
+      fresh.keep(charge.take())
       storage = fresh
       return fresh
     } catch {

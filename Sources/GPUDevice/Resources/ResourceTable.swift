@@ -1,17 +1,17 @@
 import Buffers
 import Virtqueue
 
-/// All resources of one guest, and what they take of the VM's memory.
+/// All resources of one guest, each charged to the VM's ledger.
 struct ResourceTable {
   /// The most resources at a time.
   let maximumCount: Int
   /// What host pictures and lists of backing pages are charged to.
-  let budget: MemoryBudget
+  let ledger: Ledger
   private var resources: [ResourceID: Resource] = [:]
 
-  init(maximumCount: Int, memoryLimit: Int) {
+  init(maximumCount: Int, limits: LedgerAmounts) {
     self.maximumCount = maximumCount
-    budget = MemoryBudget(limit: memoryLimit)
+    ledger = Ledger(limits: limits)
   }
 
   var count: Int { resources.count }
@@ -28,14 +28,13 @@ struct ResourceTable {
     guard resources[id] == nil else { throw .resourceExists(id) }
     let resource = try Resource(id, format: format, size: size)
     guard resources.count < maximumCount else { throw .tooManyResources(limit: maximumCount) }
-    guard budget.reserve(resource.byteCount) else { throw .overMemoryLimit(byteCount: resource.byteCount) }
+    try resource.charge(to: ledger)
     resources[id] = resource
   }
 
-  /// RESOURCE_UNREF: the resource, which is no longer here and no longer charged.
+  /// RESOURCE_UNREF: the resource, which is no longer here; it is charged for as long as its memory is.
   mutating func remove(_ id: ResourceID) throws(GPUError) -> Resource {
     guard let resource = resources.removeValue(forKey: id) else { throw .invalidResource(id) }
-    budget.release(resource.byteCount + resource.backingFootprint)
     return resource
   }
 
@@ -44,23 +43,24 @@ struct ResourceTable {
     guard resource.backing == nil else { throw .backingExists(resource.id) }
     let footprint = ScatterList.footprint(entryCount: entries.count)
     let list = try ScatterList(entries, in: memory)
-    guard budget.reserve(footprint) else { throw .overMemoryLimit(byteCount: footprint) }
+    do throws(Ledger.OverLimit) {
+      resource.backingCharge = try ledger.charge(Ledger.Demand(footprint, as: .bookkeeping))
+    } catch {
+      throw .overLimit(error)
+    }
     resource.backing = list
-    resource.backingFootprint = footprint
   }
 
   /// RESOURCE_DETACH_BACKING; the host's picture stays.
   func detach(_ resource: Resource) throws(GPUError) {
     guard resource.backing != nil else { throw .noBacking(resource.id) }
     resource.backing = nil
-    budget.release(resource.backingFootprint)
-    resource.backingFootprint = 0
+    resource.backingCharge = nil
   }
 
   /// Removes all, and returns them.
   mutating func removeAll() -> [Resource] {
     let all = Array(resources.values)
-    for resource in all { budget.release(resource.byteCount + resource.backingFootprint) }
     resources.removeAll(keepingCapacity: false)
     return all
   }

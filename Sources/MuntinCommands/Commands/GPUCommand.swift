@@ -107,7 +107,7 @@ struct GPUCommand: ParsableCommand {
     options.hubPath = hub
     options.vmName = machineName
     if !sizes.isEmpty { options.sizes = sizes }
-    if let memoryLimit { options.memoryLimit = memoryLimit.bytes }
+    if let memoryLimit { options.limits.hostAllocated = memoryLimit.bytes }
     try GPUProcess(options, logger: log.logger("muntin.gpu")).run()
   }
 

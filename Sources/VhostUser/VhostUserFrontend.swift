@@ -33,7 +33,7 @@ public final class VhostUserFrontend {
   /// Connects to a back-end.
   public convenience init(path: String) throws(VhostUserError) {
     do {
-      self.init(try UnixSocket.connect(path: path, kind: .stream))
+      self.init(try UnixSocket.connect(path: path, kind: .stream, timeLimit: .seconds(5)))
     } catch {
       throw .system(error)
     }

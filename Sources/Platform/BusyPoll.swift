@@ -29,8 +29,11 @@ struct BusyPoll {
     }
   }
 
-  /// Calls `look` until it finds something or `end` comes, and before that at most for the span; what it found.
-  mutating func look(from start: Int64, until end: Int64, _ look: () -> Int32) -> Int32 {
+  /// Calls `look` until it finds something or `end` comes on the clock (nanoseconds), and before that at most for the
+  /// span; what it found.
+  mutating func look(
+    from start: Int64, until end: Int64, clock: () -> Int64 = { MonotonicTime.now.nanoseconds }, _ look: () -> Int32
+  ) -> Int32 {
     guard start >= restEnd else { return 0 }
     let lookEnd = min(end, start + span)
     var now = start
@@ -39,7 +42,7 @@ struct BusyPoll {
       if found != 0 { return found }
       sched_yield()
       let before = now
-      now = MonotonicTime.now.nanoseconds
+      now = clock()
       if now - before > most { restEnd = now + Self.rest }
     }
     return 0

@@ -1,4 +1,3 @@
-import Glibc
 import Testing
 
 @testable import Platform
@@ -31,34 +30,62 @@ import Testing
     #expect(poll.span == 0)
   }
 
-  @Test func `looking ends with what is found, with the span, and with the time`() {
+  /// A clock that goes on by so many nanoseconds each time that it is looked at.
+  private func clock(from start: Int64, step: Int64) -> () -> Int64 {
+    var now = start
+    return {
+      now += step
+      return now
+    }
+  }
+
+  @Test func `looking ends with what is found`() {
     var poll = grown()
     var looks = 0
-    let start = MonotonicTime.now.nanoseconds
-    let found = poll.look(from: start, until: .max) {
+    let found = poll.look(from: 0, until: .max, clock: clock(from: 0, step: 1000)) {
       looks += 1
       return looks == 3 ? 7 : 0
     }
     #expect(found == 7)
-    #expect(poll.look(from: start, until: start) { 1 } == 0)
-    #expect(poll.look(from: start - 1_000_000, until: .max) { 1 } == 1)
+  }
+
+  @Test func `looking ends with the span`() {
+    var poll = grown()
+    var looks = 0
+    let found = poll.look(from: 0, until: .max, clock: clock(from: 0, step: 1000)) {
+      looks += 1
+      return 0
+    }
+    #expect(found == 0 && looks == 200)
+  }
+
+  @Test func `looking ends with the time`() {
+    var poll = grown()
+    var looks = 0
+    let found = poll.look(from: 0, until: 5000, clock: clock(from: 0, step: 1000)) {
+      looks += 1
+      return 0
+    }
+    #expect(found == 0 && looks == 5)
+    #expect(poll.look(from: 5000, until: 5000) { 1 } == 0)
+  }
+
+  @Test func `without a span nothing is looked for`() {
     var poor = BusyPoll()
     poor.most = 200_000
-    #expect(poor.look(from: start, until: .max) { 1 } == 0)
+    #expect(poor.look(from: 0, until: .max) { 1 } == 0)
   }
 
   @Test func `who loses the processor for long does not look for a while`() {
     var poll = grown()
-    let start = MonotonicTime.now.nanoseconds
     var looks = 0
-    let found = poll.look(from: start, until: .max) {
+    let found = poll.look(from: 0, until: .max, clock: clock(from: 0, step: 1_000_000)) {
       looks += 1
-      usleep(1000)
       return 0
     }
     #expect(found == 0 && looks == 1)
-    #expect(poll.look(from: start + 1, until: .max) { 1 } == 0)
-    #expect(poll.look(from: start + 60_000_000_000, until: .max) { 1 } == 1)
+    #expect(poll.look(from: 1_000_001, until: .max) { 1 } == 0)
+    #expect(poll.look(from: 60_000_000_000, until: .max) { 1 } == 1)
   }
 
   @Test func `a loop that may not look never does`() {

@@ -68,14 +68,14 @@ let package = Package(
     module(
       "GPUBackend",
       ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
-    module("Supervisor", ["Buffers", "Platform", "CLinux", logging]),
+    module("Supervisor", ["Buffers", "Platform", logging]),
 
     // Executables.
     module(
       "MuntinCommands",
       [
-        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "CLinux", "CPixman",
-        "CVNC", "CPNG", logging,
+        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "CPixman", "CVNC",
+        "CPNG", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "muntin", dependencies: ["MuntinCommands"], swiftSettings: settings),

@@ -99,6 +99,6 @@ extension VirtualMachine {
     VMRecord(
       name: name, socketPath: socketPath, memoryLimit: memoryLimit, bytes: buffers.reduce(0) { $0 &+ $1.bytes },
       flushes: scanouts.reduce(0) { $0 + $1.flushes }, buffers: UInt32(clamping: buffers.count), state: state,
-      processID: producer?.peer.credentials.pid ?? 0, scanouts: scanouts.filter(\.isAnnounced).map(\.record))
+      processID: producer?.peer.processID ?? 0, scanouts: scanouts.filter(\.isAnnounced).map(\.record))
   }
 }

@@ -31,7 +31,6 @@ public struct HubProcess {
     try prepareDirectory()
     try hub.listen(path: socketPath)
     defer { unlink(socketPath) }
-    chmod(socketPath, S_IRUSR | S_IWUSR)
     logger.info(
       "listening", metadata: ["socket": "\(socketPath)", "layout": layout == nil ? "automatic" : "configured"])
     ProgramPages.release(on: loop)

@@ -93,7 +93,9 @@ let package = Package(
     // Tests, fuzz bodies.
     module(
       "FuzzBodies",
-      ["Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Supervisor", "Buffers", "Platform"]),
+      [
+        "Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Supervisor", "Buffers", "Platform", "CMuntin",
+      ]),
     tests(of: "Platform", exclude: otherPlatform),
     .target(name: "CAllocations", path: "Tests/CAllocations"),
     tests(of: "Virtqueue", ["Platform", "CAllocations"]),

@@ -38,7 +38,7 @@ static int open_twice(int *writable, int *read_only) {
 }
 
 int muntin__make_memory(size_t size, bool is_writable, struct shared_memory *memory) {
-  int writable, read_only;
+  int writable = -1, read_only = -1;
   int error = open_twice(&writable, &read_only);
   if (error < 0) return error;
   void *pixels = MAP_FAILED;

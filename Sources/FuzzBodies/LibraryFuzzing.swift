@@ -49,7 +49,7 @@ private final class LibraryMachine {
 
   init(_ input: FuzzInput) throws(SystemError) {
     self.input = input
-    file = try SharedMemory.reopenReadOnly(try SharedMemory.create(name: "fuzz", count: 12288).raw)
+    file = try SharedMemoryFile(name: "fuzz", count: 12288).readOnly()
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else { throw .last("pipe") }
     (readEnd, writeEnd) = (ends[0], ends[1])
@@ -212,38 +212,50 @@ private final class LibraryMachine {
   }
 }
 
+extension LibraryMachine {
+  /// Hands over the next packet: its length, or a negative errno.
+  fileprivate func receive(
+    _ bytes: UnsafeMutableRawPointer?, _ room: Int, _ descriptors: UnsafeMutablePointer<Int32>?,
+    _ count: UnsafeMutablePointer<Int>?
+  ) -> Int {
+    guard let bytes, let descriptors, let count else { return -Int(EIO) }
+    let capacity = count.pointee
+    count.pointee = 0
+    guard let packet = packets.first else { return isConnected ? -Int(EAGAIN) : 0 }
+    packets.removeFirst()
+    for raw in packet.descriptors {
+      guard count.pointee < capacity else {
+        close(raw)
+        continue
+      }
+      descriptors[count.pointee] = raw
+      count.pointee += 1
+    }
+    guard packet.descriptors.count <= capacity, packet.bytes.count <= room else { return -Int(EMSGSIZE) }
+    packet.bytes.withUnsafeBytes { source in
+      if let start = source.baseAddress { bytes.copyMemory(from: start, byteCount: source.count) }
+    }
+    return packet.bytes.count
+  }
+
+  fileprivate func send() -> Int32 { isFull ? -EAGAIN : 0 }
+}
+
 private func machine(_ context: UnsafeMutableRawPointer?) -> LibraryMachine? {
   context.map { Unmanaged<LibraryMachine>.fromOpaque($0).takeUnretainedValue() }
 }
 
 /// Kept for good: a connection keeps a pointer to it.
 nonisolated(unsafe) private let fuzzTransport: UnsafeMutablePointer<muntin_transport> = {
-  let pointer = UnsafeMutablePointer<muntin_transport>.allocate(capacity: 1)
-  pointer.initialize(
-    to: muntin_transport(
-      connect: {
-        machine($0)?.isConnected = true
-        return 0
-      },
-      send: { context, _, _, _, _ in machine(context)?.isFull ?? false ? -EAGAIN : 0 },
-      receive: { context, bytes, room, descriptors, count in
-        guard let machine = machine(context), let bytes, let descriptors, let count else { return -EIO }
-        guard let packet = machine.packets.first else {
-          count.pointee = 0
-          return machine.isConnected ? -Int(EAGAIN) : 0
-        }
-        machine.packets.removeFirst()
-        for (index, raw) in packet.descriptors.enumerated() {
-          if index < count.pointee { descriptors[index] = raw } else { close(raw) }
-        }
-        let isTooLarge = packet.descriptors.count > count.pointee
-        count.pointee = min(packet.descriptors.count, count.pointee)
-        guard !isTooLarge, packet.bytes.count <= room else { return -Int(EMSGSIZE) }
-        packet.bytes.withUnsafeBytes { if let base = $0.baseAddress { bytes.copyMemory(from: base, byteCount: $0.count) } }
-        return packet.bytes.count
-      },
-      descriptor: { _ in -1 },
-      disconnect: { machine($0)?.isConnected = false },
-      destroy: nil))
-  return pointer
+  let table = UnsafeMutablePointer<muntin_transport>.allocate(capacity: 1)
+  table.initialize(to: muntin_transport())
+  table.pointee.connect = {
+    machine($0)?.isConnected = true
+    return 0
+  }
+  table.pointee.send = { context, _, _, _, _ in machine(context)?.send() ?? -EPIPE }
+  table.pointee.receive = { machine($0)?.receive($1, $2, $3, $4) ?? 0 }
+  table.pointee.descriptor = { _ in -1 }
+  table.pointee.disconnect = { machine($0)?.isConnected = false }
+  return table
 }()

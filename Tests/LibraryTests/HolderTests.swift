@@ -62,12 +62,12 @@ extension Library {
 
     @Test func `updates come with damage, generation and fence, and are answered`() throws {
       let (hub, application, lease) = try held(try memoryFile())
-      let bell = SharedDescriptor(try Doorbell.create())
-      hub.send(.updated(id, [1, 2, 3, 4], generation: 5, hasFence: true), descriptors: [bell.raw])
+      let bell = try Doorbell()
+      hub.send(.updated(id, [1, 2, 3, 4], generation: 5, hasFence: true), descriptors: [bell.waiting.raw])
       let event = try #require(application.next())
       #expect(event.kind == .updated && event.fields.lease == lease)
       #expect(event.damage == [1, 2, 3, 4] && event.fields.generation == 5 && event.fields.has_fence)
-      #expect(muntin_lease_done(lease, 5, bell.raw) == 0)
+      #expect(muntin_lease_done(lease, 5, bell.waiting.raw) == 0)
       let done = try hub.expect(.done)
       #expect(done.payload == id + wordBytes([5, 0]) && done.hasDescriptor)
       #expect(application.next() == nil)
@@ -139,8 +139,8 @@ extension Library {
       muntin_lease_release(lease)
       let byName = application.acquire().lease, byID = application.acquire(id: id, flags: 0).lease
       let serials = [try hub.expect(.acquire).serial, try hub.expect(.acquire).serial]
+      let file = try memoryFile()
       for serial in serials {
-        let file = try memoryFile()
         hub.send(.info(.acquired, id, serial: serial), descriptors: [file.raw])
       }
       let events = application.events()

@@ -126,7 +126,7 @@ extension Library {
     @Test func `memory that could end the reader by SIGBUS is not mapped`() throws {
       for (file, words) in [
         (try unsealedFile(), "can shrink"), (try memoryFile(count: 8192), "shorter"),
-        (SharedDescriptor(try Doorbell.create()), "not a memory file"),
+        (try Doorbell().waiting, "not a memory file"),
       ] {
         let (hub, application) = try ScriptedHub.pair()
         let lease = application.acquire().lease

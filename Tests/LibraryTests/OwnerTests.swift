@@ -43,7 +43,7 @@ extension Library {
       #expect(offer.text(160, 32) == "lens" && offer.text(192, 96) == "wide")
       #expect(offer.text(288, 32) == "fps" && offer.text(320, 96) == "30")
       let file = try #require(hub.descriptors.first)
-      #expect(SharedMemory.isSealedAgainstResize(file.raw))
+      #expect(SharedMemory.mayBeShared(file.raw))
       #expect(try SharedMemory.size(of: file.raw) == 12288)
       var first = [UInt8](repeating: 1, count: 12288)
       #expect(pread(file.raw, &first, first.count, 0) == 12288 && first.allSatisfy { $0 == 0 })
@@ -114,17 +114,18 @@ extension Library {
       let (hub, application, buffer) = try offered()
       hub.forget()
       let before = openDescriptors()
-      let bell = SharedDescriptor(try Doorbell.create())
-      #expect(application.update(buffer, fence: bell.raw) == 0)
+      let bell = try Doorbell()
+      #expect(application.update(buffer, fence: bell.waiting.raw) == 0)
       #expect(try hub.expect(.update).hasDescriptor)
       let passed = try #require(hub.descriptors.first)
       #expect(!isReadable(passed.raw))
-      Doorbell.ring(bell.raw)
+      bell.ring()
       #expect(isReadable(passed.raw))
       hub.forget()
       for isTaken in [true, false] {
         hub.send(
-          .bufferDone(identity(buffer), generation: 1, holder: 1, remaining: 0, hasFence: true), descriptors: [bell.raw]
+          .bufferDone(identity(buffer), generation: 1, holder: 1, remaining: 0, hasFence: true),
+          descriptors: [bell.waiting.raw]
         )
         let event = try #require(application.next())
         #expect(event.fields.has_fence)

@@ -91,9 +91,9 @@ func openDescriptors() -> Int {
 
 /// A memory file with the given first bytes, read-only unless writable.
 func memoryFile(_ bytes: [UInt8] = [], count: Int = 12288, isWritable: Bool = false) throws -> SharedDescriptor {
-  let file = try SharedMemory.create(name: "test", count: count)
-  if !bytes.isEmpty { #expect(pwrite(file.raw, bytes, bytes.count, 0) == bytes.count) }
-  return SharedDescriptor(isWritable ? file : try SharedMemory.reopenReadOnly(file.raw))
+  let file = try SharedMemoryFile(name: "test", count: count)
+  if !bytes.isEmpty { #expect(pwrite(file.writable.raw, bytes, bytes.count, 0) == bytes.count) }
+  return SharedDescriptor(isWritable ? file.takeWritable() : try file.readOnly())
 }
 
 /// A file of which nobody says that it cannot shrink.

@@ -53,7 +53,8 @@ static void convert(uint32_t format, uint32_t word, uint8_t *rgb) {
 }
 
 static bool write_png(const char *path, const muntin_layout *layout, const void *pixels) {
-  png_image image = {.version = PNG_IMAGE_VERSION, .width = layout->width, .height = layout->height, .format = PNG_FORMAT_RGB};
+  png_image image = {
+      .version = PNG_IMAGE_VERSION, .width = layout->width, .height = layout->height, .format = PNG_FORMAT_RGB};
   uint8_t *rgb = malloc((size_t)layout->width * layout->height * 3);
   if (rgb == NULL) return false;
   for (size_t y = 0; y < layout->height; y++) {
@@ -68,19 +69,19 @@ static bool write_png(const char *path, const muntin_layout *layout, const void 
 static uint64_t written;
 
 /* Copies what the buffer shows, and tells its owner that it was read. */
-static void take_frame(muntin_lease *lease, const muntin_event *event) {
+static void take_frame(muntin_lease *lease, muntin_rectangle damage, uint64_t generation) {
   const muntin_layout *layout = &muntin_lease_info(lease)->layout;
   char path[4096];
   void *pixels;
-  snprintf(path, sizeof path, "%s-%llu.png", own.output, (unsigned long long)event->generation);
+  snprintf(path, sizeof path, "%s-%llu.png", own.output, (unsigned long long)generation);
   if (muntin_lease_map(lease, &pixels) < 0 || !write_png(path, layout, pixels)) {
     fprintf(stderr, "consumer: cannot write %s\n", path);
     is_over = 1;
     return;
   }
-  muntin_lease_done(lease, event->generation, -1);
-  printf("frame %llu damage %u,%u %ux%u in %s\n", (unsigned long long)event->generation, event->damage.x,
-         event->damage.y, event->damage.width, event->damage.height, path);
+  muntin_lease_done(lease, generation, -1);
+  printf("frame %llu damage %u,%u %ux%u in %s\n", (unsigned long long)generation, damage.x, damage.y, damage.width,
+         damage.height, path);
   if (++written == own.frames) is_over = 1;
 }
 
@@ -97,6 +98,13 @@ static void print_buffer(const char *what, const muntin_info *info) {
   printf("\n");
 }
 
+/* What it shows already may be drawn over while it is read: its owner learns of new readers by their first "done". */
+static void acquired(muntin_lease *lease, const muntin_info *info) {
+  print_buffer("acquired", info);
+  muntin_rectangle whole = {0, 0, info->layout.width, info->layout.height};
+  if (info->generation > 0) take_frame(lease, whole, info->generation);
+}
+
 /* What ends this program: the buffer is gone, or was never to be had. */
 static void end(const char *how, const char *text) {
   printf("%s%s\n", how, text);
@@ -110,8 +118,8 @@ static void handle(muntin *hub, const muntin_event *event) {
     if (own.lists) muntin_list(hub, NULL, 0, NULL);
     break;
   case MUNTIN_EVENT_DISCONNECTED: printf("disconnected: %s\n", event->text); break;
-  case MUNTIN_EVENT_ACQUIRED: print_buffer("acquired", event->info); break;
-  case MUNTIN_EVENT_UPDATED: take_frame(event->lease, event); break;
+  case MUNTIN_EVENT_ACQUIRED: acquired(event->lease, event->info); break;
+  case MUNTIN_EVENT_UPDATED: take_frame(event->lease, event->damage, event->generation); break;
   case MUNTIN_EVENT_REFUSED: end("refused: ", event->text); break;
   case MUNTIN_EVENT_REVOKED: end("revoked", ""); break;
   case MUNTIN_EVENT_RETIRED: end("retired", ""); break;

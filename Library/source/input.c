@@ -61,7 +61,7 @@ static enum outcome handle_acquired(muntin *connection, struct incoming *message
 /* What is said of a lease that was released meanwhile interests nobody. */
 static enum outcome about_lease(muntin *connection, struct incoming *message, muntin_event *event) {
   event->lease = muntin__lease_by_id(connection, message->payload);
-  return event->lease != NULL && !event->lease->object.is_orphan ? EVENT : NO_EVENT;
+  return event->lease != NULL ? EVENT : NO_EVENT;
 }
 
 static enum outcome handle_updated(muntin *connection, struct incoming *message, muntin_event *event) {

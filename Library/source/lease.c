@@ -17,7 +17,7 @@ static bool is_held(muntin *connection, const muntin_selector *selector) {
   if (selector->id != NULL) return muntin__lease_by_id(connection, selector->id) != NULL;
   for (struct object *each = connection->objects; each != NULL; each = each->next) {
     const muntin_info *info = &((muntin_lease *)each)->info;
-    if (each->kind != OBJECT_LEASE || ((muntin_lease *)each)->state != LEASE_HELD) continue;
+    if (each->kind != OBJECT_LEASE || ((muntin_lease *)each)->state != LEASE_HELD || each->is_orphan) continue;
     bool is_owner = info->owner.kind == selector->owner_kind && strcmp(info->owner.name, selector->owner) == 0;
     if (is_owner && strcmp(info->name, selector->name) == 0) return true;
   }
@@ -85,10 +85,28 @@ static bool say_done(muntin_lease *lease) {
   return true;
 }
 
+static bool is_about(const muntin_lease *lease, const muntin_info *info) {
+  if (lease->has_id) return memcmp(lease->id, info->id, MUNTIN_ID_SIZE) == 0;
+  return info->owner.kind == lease->owner.kind && strcmp(info->owner.name, lease->owner.name) == 0 &&
+         strcmp(info->name, lease->name) == 0;
+}
+
+/* A release ends the connection's one lease of a buffer: a handle that asked for it meanwhile has to ask again. */
+static void renew_others(const muntin_lease *released) {
+  for (struct object *each = released->object.connection->objects; each != NULL; each = each->next) {
+    muntin_lease *other = (muntin_lease *)each;
+    if (each->kind != OBJECT_LEASE || each->is_orphan || !is_about(other, &released->info)) continue;
+    if (other->state != LEASE_ACQUIRING && other->state != LEASE_HELD) continue;
+    other->has_to_renew = true;
+    muntin__wait_in_line(each);
+  }
+}
+
 static bool say_release(muntin_lease *lease) {
   uint8_t *at = muntin__write(lease->object.connection, RELEASE, 16, 0, NULL, false);
   if (at == NULL) return false;
   memcpy(at, lease->info.id, MUNTIN_ID_SIZE);
+  renew_others(lease);
   muntin__free_lease(lease);
   return true;
 }
@@ -124,10 +142,7 @@ static enum outcome give_way(muntin_lease *lease, muntin_lease *other, muntin_ev
 
 static bool is_what_was_asked_for(const muntin_lease *lease, const muntin_info *info) {
   bool is_kind = info->memory_kind == MUNTIN_MEMORY_FILE || info->memory_kind == MUNTIN_MEMORY_DMA_BUF;
-  if (!is_kind || info->access != (uint32_t)lease->access) return false;
-  if (lease->has_id) return memcmp(lease->id, info->id, MUNTIN_ID_SIZE) == 0;
-  return info->owner.kind == lease->owner.kind && strcmp(info->owner.name, lease->owner.name) == 0 &&
-         strcmp(info->name, lease->name) == 0;
+  return is_kind && info->access == (uint32_t)lease->access && is_about(lease, info);
 }
 
 enum outcome muntin__lease_acquired(muntin_lease *lease, int *descriptor, muntin_event *event) {
@@ -138,10 +153,8 @@ enum outcome muntin__lease_acquired(muntin_lease *lease, int *descriptor, muntin
   lease->info = connection->info;
   lease->has_info = true;
   lease->state = LEASE_HELD;
-  if (lease->object.is_orphan) {
-    muntin__wait_in_line(&lease->object);
-    return NO_EVENT;
-  }
+  if (lease->object.is_orphan || lease->has_to_renew) muntin__wait_in_line(&lease->object);
+  if (lease->object.is_orphan) return NO_EVENT;
   muntin__let_go(&lease->memory);
   lease->memory = muntin__adopt(*descriptor);
   *descriptor = -1;

@@ -100,7 +100,7 @@ muntin_buffer *muntin__buffer_by_id(muntin *connection, const uint8_t *id) {
 muntin_lease *muntin__lease_by_id(muntin *connection, const uint8_t *id) {
   for (struct object *each = connection->objects; each != NULL; each = each->next) {
     muntin_lease *lease = (muntin_lease *)each;
-    if (each->kind != OBJECT_LEASE || lease->state != LEASE_HELD) continue;
+    if (each->kind != OBJECT_LEASE || lease->state != LEASE_HELD || each->is_orphan) continue;
     if (memcmp(lease->info.id, id, MUNTIN_ID_SIZE) == 0) return lease;
   }
   return NULL;

@@ -84,7 +84,7 @@ struct muntin_lease {
   bool has_ended; /* revoked or retired: not acquired again */
   bool has_id;
   bool is_again;     /* it was held at an earlier link */
-  bool has_to_renew; /* the hub has other access and flags than these */
+  bool has_to_renew; /* the hub has other access and flags than these, or no lease any more */
   bool has_done;
   uint8_t id[MUNTIN_ID_SIZE]; /* that was asked for */
   muntin_party owner;
@@ -178,6 +178,7 @@ void muntin__remove(struct object *object);
 void muntin__wait_in_line(struct object *object);
 struct object *muntin__awaiting(muntin *connection, uint64_t serial);
 muntin_buffer *muntin__buffer_by_id(muntin *connection, const uint8_t *id);
+/* The one that is held and whose handle is there. */
 muntin_lease *muntin__lease_by_id(muntin *connection, const uint8_t *id);
 
 /* Sending. */

@@ -105,6 +105,21 @@ extension Library {
       #expect(openDescriptors() == before)
     }
 
+    @Test func `a buffer that is asked for again before the first answer came is held in the end`() throws {
+      let (hub, application) = try ScriptedHub.pair()
+      muntin_lease_release(application.acquire().lease)
+      let again = application.acquire(flags: 0).lease
+      let serials = [try hub.expect(.acquire).serial, try hub.expect(.acquire).serial]
+      let file = try memoryFile()
+      for serial in serials { hub.send(.info(.acquired, id, serial: serial), descriptors: [file.raw]) }
+      let events = application.events()
+      #expect(events.map(\.kind) == [.acquired] && events.map(\.fields.lease) == [again])
+      #expect(hub.receive().map(\.kind) == [.release, .acquire], "the release ended what both had asked for")
+      #expect(hub.received.last?.id() == id)
+      hub.send(.updated(id, [0, 0, 1, 1], generation: 1))
+      #expect(application.next()?.fields.lease == again)
+    }
+
     @Test(arguments: [(MessageBytes.Kind.revoked, Application.Kind.revoked), (.retired, .retired)])
     func `the end of a right is told, and what is mapped stays readable`(
       message: MessageBytes.Kind, kind: Application.Kind

@@ -97,6 +97,7 @@ let package = Package(
       [
         "Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Supervisor", "Buffers", "Platform", "CMuntin",
       ]),
+    tests(of: "VirtioRing", ["CAllocations"]),
     .target(name: "TestSupport", dependencies: ["Platform"], path: "Tests/TestSupport", swiftSettings: settings),
     tests(of: "Platform", exclude: otherPlatform),
     .target(name: "CAllocations", path: "Tests/CAllocations"),

@@ -124,8 +124,7 @@ let package = Package(
 if isPOSIX {
   let portable = [
     "Geometry", "VirtioRing", "GPUProtocol", "Platform", "Virtqueue", "VhostUser", "Buffers", "GPUDevice",
-    "HubProtocol",
-    "Hub",
+    "HubProtocol", "Hub",
   ]
   let kept = Set(portable + portable.map { $0 + "Tests" } + ["CPOSIX", "CAllocations", "HubUnderTest", "TestSupport"])
   package.targets.removeAll { !kept.contains($0.name) }

@@ -57,6 +57,7 @@ public final class Hub {
   private var scheduled: [Peer] = []
   private var isTurnScheduled = false
   private var needsLayout = false
+  private var lastLink: UInt64 = 0
   private var graceTimer: EventLoop.TimerToken?
   private var retentionTimer: EventLoop.TimerToken?
   private lazy var turn: () -> Void = { [weak self] in self?.endTurn() }
@@ -104,9 +105,15 @@ public final class Hub {
     for timer in [graceTimer, retentionTimer].compactMap({ $0 }) { loop.cancel(timer) }
   }
 
+  /// Connections accepted in one turn: peers that connect without end do not keep the others waiting.
+  static let acceptedPerTurn = 16
+
   private func accept(_ listener: SharedDescriptor) {
     do {
-      while let connection = try UnixSocket.accept(listener.raw) { serve(connection) }
+      for _ in 0..<Self.acceptedPerTurn {
+        guard let connection = try UnixSocket.accept(listener.raw) else { return }
+        serve(connection)
+      }
     } catch {
       report(.turnedAway(nil, reason: error.description))
       pauseListening()
@@ -335,6 +342,7 @@ public final class Hub {
   /// Replaces the layout while everything runs; nil goes over to the automatic one.
   public func setLayout(_ layout: Layout?) {
     configuration.layout = layout
+    for vm in machines.values where vm.presence == .expected && !isInGrace && !isPlaced(vm.name) { forget(vm) }
     expectLayout()
     scheduleLayout()
   }
@@ -352,6 +360,28 @@ public final class Hub {
       guard let size = display.display?.size else { continue }
       display.arrange(layers(on: Layout.Display(name: display.name, size: size)))
     }
+    for vm in machines.values { vm.producer?.introduce(to: displays.values) }
+  }
+
+  // MARK: Links
+
+  /// A new link, its ends to be handed over; nil when the system has no descriptor left: flushes pass the hub then.
+  func makeLink(to consumer: ConsumerSession) -> Introduction? {
+    lastLink += 1
+    return try? Introduction(LinkID(rawValue: lastLink), consumer)
+  }
+
+  /// Hands a consumer its ends of new links; false when its socket is full.
+  func tellLinks(to consumer: ConsumerSession) -> Bool {
+    for vm in machines.values {
+      guard vm.producer?.tellLinks(to: consumer) ?? true else { return false }
+    }
+    return true
+  }
+
+  /// A consumer has left.
+  func forgetLinks(to consumer: ConsumerSession) {
+    for vm in machines.values { vm.producer?.forgetLinks(to: consumer) }
   }
 
   private func layers(on display: Layout.Display) -> [(LayerDescription, VirtualMachine)] {

@@ -7,12 +7,19 @@ import Platform
 public struct HubProcess {
   private let socketPath: String
   private let layout: Layout?
+  private let reload: (() throws -> Layout)?
   private let logger: Logger
 
   /// A hub that `run` starts. Without a layout the VMs' scanouts stand in a row on each display.
-  public init(socketPath: String, layout: Layout? = nil, logger: Logger = Logger(label: "muntin.hub")) {
+  ///
+  /// - Parameter reload: reads the layout again at SIGHUP; where it throws, the layout stays.
+  public init(
+    socketPath: String, layout: Layout? = nil, reload: (() throws -> Layout)? = nil,
+    logger: Logger = Logger(label: "muntin.hub")
+  ) {
     self.socketPath = socketPath
     self.layout = layout
+    self.reload = reload
     self.logger = logger
   }
 
@@ -22,12 +29,13 @@ public struct HubProcess {
   public func run() throws(SystemError) {
     DescriptorLimit.raise()
     let loop = try EventLoop()
-    try loop.onSignals([SIGINT, SIGTERM]) { signal in
+    let log = HubLog(logger)
+    let hub = Hub(loop: loop, configuration: Hub.Configuration(layout: layout), report: log.note)
+    try loop.onSignals([SIGINT, SIGTERM] + (reload == nil ? [] : [SIGHUP])) { signal in
+      if signal == SIGHUP { return readLayout(for: hub) }
       logger.info("ending", metadata: ["signal": "\(signal)"])
       loop.stop()
     }
-    let log = HubLog(logger)
-    let hub = Hub(loop: loop, configuration: Hub.Configuration(layout: layout), report: log.note)
     try prepareDirectory()
     try hub.listen(path: socketPath)
     defer { unlink(socketPath) }
@@ -36,6 +44,16 @@ public struct HubProcess {
     ProgramPages.release(on: loop)
     try loop.run()
     hub.close()
+  }
+
+  private func readLayout(for hub: Hub) {
+    guard let reload else { return }
+    do {
+      hub.setLayout(try reload())
+      logger.notice("layout read again")
+    } catch {
+      logger.error("layout not read", metadata: ["reason": "\(error)"])
+    }
   }
 
   /// Makes the directory of the socket, not those above it.

@@ -1,25 +1,11 @@
 import Buffers
 import Glibc
 import Platform
+import TestSupport
 import Testing
 
 @testable import Hub
 @testable import HubProtocol
-
-/// A directory of its own for sockets, removed at the end.
-final class TemporaryDirectory {
-  let path: String
-
-  init() {
-    var template = Array("/tmp/muntin-hub-test-XXXXXX".utf8CString)
-    path = template.withUnsafeMutableBufferPointer { String(cString: mkdtemp($0.baseAddress!)) }
-  }
-
-  deinit {
-    unlink(path + "/hub.sock")
-    rmdir(path)
-  }
-}
 
 /// Notes what a producer is told.
 final class ProducerLog: ProducerClientDelegate {
@@ -95,13 +81,14 @@ final class DisplayLog: ConsumerClientDelegate {
 /// A hub and its peers on one loop, so that each test decides what happens when.
 final class World {
   let loop: EventLoop
-  let directory = TemporaryDirectory()
+  let directory: ScratchFolder
   var hub: Hub?
   var events: [HubEvent] = []
   private var keptAlive: [Any] = []
 
   init(_ configure: (inout Hub.Configuration) -> Void = { _ in }, startsHub: Bool = true) throws {
     loop = try EventLoop()
+    directory = try ScratchFolder()
     if startsHub { try startHub(configure) }
   }
 
@@ -169,10 +156,12 @@ final class World {
   }
 
   func display(
-    _ name: String = "main", size: Size = Size(width: 1920, height: 720)
+    _ name: String = "main", size: Size = Size(width: 1920, height: 720), takesLinks: Bool = true
   ) -> (client: ConsumerClient, log: DisplayLog) {
     let description = DisplayDescription(size: size, refreshMillihertz: 60_000, output: "test")
-    let client = ConsumerClient(hubPath: path, display: PeerName(name)!, description: description, loop: loop)
+    let client = ConsumerClient(
+      hubPath: path, display: PeerName(name)!, description: description, loop: loop,
+      takesLinks: takesLinks)
     let log = DisplayLog()
     client.delegate = log
     keptAlive.append((client, log))
@@ -248,11 +237,20 @@ final class RawPeer {
   private var received: [(message: Message, serial: UInt64)] = []
   private(set) var isEnded = false
   private(set) var descriptorCount = 0
+  /// The descriptors that came with LINK_OPEN.
+  private(set) var links: [SharedDescriptor] = []
   private var sawReset = false
 
   init(world: World) throws {
     self.world = world
     socket = SharedDescriptor(try UnixSocket.connect(path: world.path, kind: .sequencedPacket))
+    try UnixSocket.setNonBlocking(socket.raw, true)
+  }
+
+  /// An end of a link.
+  init(world: World, link: SharedDescriptor) throws {
+    self.world = world
+    socket = link
     try UnixSocket.setNonBlocking(socket.raw, true)
   }
 
@@ -296,7 +294,13 @@ final class RawPeer {
         try room.withUnsafeBytes {
           try PacketParser.parse(UnsafeRawBufferPointer(rebasing: $0[..<count]), descriptors: descriptors) {
             received.append(($0, $1))
-            if $2 != nil { descriptorCount += 1 }
+            if let descriptor = $2 {
+              descriptorCount += 1
+              switch $0 {
+              case .producerLink, .consumerLink: links.append(SharedDescriptor(descriptor))
+              default: break
+              }
+            }
             return true
           }
         }

@@ -8,6 +8,7 @@ extension AbsenceReason {
     case .off: "no signal"
     case .offline: "not connected"
     case .gone: "not running"
+    case .withheld: "not for this display"
     }
   }
 }

@@ -115,7 +115,7 @@ private final class HubMachine {
   private func say(_ message: Message, to slot: Int) {
     let file: Int32? =
       switch message {
-      case .bufferRegister, .frameRegister: input.byte() % 8 == 0 ? writable.raw : sealed.raw
+      case .bufferRegister, .frameRegister, .memoryRegister: input.byte() % 8 == 0 ? writable.raw : sealed.raw
       default: nil
       }
     guard
@@ -172,7 +172,7 @@ private final class HubMachine {
     case 1: .hello(Hello(role: .consumer, name: name()))
     case 2: .hello(Hello(role: .control, name: name()))
     case 3: .vmState(connected: input.byte() % 4 != 0)
-    case 4: .bufferRegister(buffer())
+    case 4: .bufferRegister(buffer(), memory())
     case 5: .bufferUnregister(bufferID())
     case 6, 7: .scanoutSet(ScanoutState(scanout: scanout(), mode: Size(width: 64, height: 64), content: content()))
     case 8, 9: .flush(scanout(), damage: rectangle())
@@ -200,6 +200,10 @@ private final class HubMachine {
   private func content() -> ScanoutState.Content? {
     guard input.byte() % 4 != 0 else { return nil }
     return ScanoutState.Content(buffer: bufferID(), source: Rectangle(x: 0, y: 0, width: 16, height: 16))
+  }
+
+  private func memory() -> MemoryDescription {
+    MemoryDescription(kind: .file, side: .host, reason: .transferred, byteCount: 32_768, offset: 0)
   }
 
   private func buffer() -> BufferDescription {

@@ -11,7 +11,7 @@ final class ConsumerSession: Session {
   let peer: Peer
   private unowned let hub: Hub
   private(set) var display: DisplayDescription?
-  private(set) var frame: BufferEntry?
+  private(set) var frame: DisplayFrame?
   private var views: [LayerID: LayerView] = [:]
   private var changed: [LayerView] = []
   private var removed: [LayerID] = []
@@ -19,11 +19,13 @@ final class ConsumerSession: Session {
   private var retiredUntold: [BufferID] = []
   private var retiredTold: Set<BufferID> = []
   private var isSettled = false
+  private var memories: ConsumerMemories
 
   init(_ hello: Hello, peer: Peer, hub: Hub) {
     self.hello = hello
     self.peer = peer
     self.hub = hub
+    memories = ConsumerMemories(isTrusted: hub.configuration.guestMemoryReaders.includes(hello.name))
   }
 
   var name: PeerName { hello.name }
@@ -41,6 +43,7 @@ final class ConsumerSession: Session {
       hub.scheduleLayout()
     case .frameRegister(let buffer): try register(buffer, descriptor)
     case .layerRecall(let recall): hub.recall(recall)
+    case .consumerKinds(let kinds): note(kinds)
     default: throw Refusal(.notPermitted, reason: "not a consumer's message")
     }
   }
@@ -63,7 +66,7 @@ final class ConsumerSession: Session {
   private func register(_ buffer: BufferDescription, _ descriptor: consuming FileDescriptor?) throws(Refusal) {
     guard let descriptor else { throw Refusal(.malformed, reason: "no descriptor") }
     guard buffer.layout.offset >= 4096 else { throw Refusal(.badBuffer, reason: "no room for the frame header") }
-    frame = try BufferRegistry.check(buffer, owner: name, descriptor)
+    frame = try DisplayFrame(buffer, descriptor)
   }
 
   // MARK: Leases
@@ -91,8 +94,10 @@ final class ConsumerSession: Session {
   /// Sends what a layer shows, and the memory with it when this consumer does not have it yet.
   func sendContent(_ content: Scanout.Content, of layer: LayerID) -> Bool {
     let isNew = leases[content.buffer.id] == nil
-    let picture = LayerPicture.shown(content.buffer.description, source: content.source)
-    let descriptor = isNew ? content.buffer.descriptor : nil
+    let buffer = content.buffer
+    let picture = LayerPicture.shown(buffer.description, buffer.memory, space: buffer.space, source: content.source)
+    let descriptor = isNew ? buffer.descriptor : nil
+    guard !isNew || memories.send(buffer.files, to: peer) else { return false }
     guard peer.send(.layerContent(layer, picture), descriptor: descriptor) else { return false }
     if isNew {
       leases[content.buffer.id] = content.buffer
@@ -103,6 +108,31 @@ final class ConsumerSession: Session {
 
   func send(_ message: Message, serial: UInt64 = 0) -> Bool {
     peer.send(message, serial: serial)
+  }
+
+  // MARK: Memory
+
+  /// What may and can be shown here.
+  var takes: MemoryKind { memories.takes }
+  /// Whether it could take more, but may not.
+  var isWithheld: Bool { memories.isWithheld }
+
+  private func note(_ kinds: MemoryKind) {
+    memories.stated = kinds
+    for view in views.values {
+      view.note(.content)
+      noteRequirements(of: view)
+    }
+  }
+
+  private func noteRequirements(of view: LayerView) {
+    view.scanout.noteViewers()
+    if let producer = view.vm.producer { hub.schedule(producer.peer) }
+  }
+
+  /// A VM's memory file is not to be mapped any more.
+  func noteRemoved(_ memory: MemoryEntry) {
+    if memories.remove(memory.key) { hub.schedule(peer) }
   }
 
   // MARK: Layers
@@ -134,6 +164,7 @@ final class ConsumerSession: Session {
     let isKnown = removed.contains(description.id) || views[description.id]?.isKnown == true
     let view = LayerView(description, of: vm, scanout, for: self, isKnown: isKnown)
     scanout.add(view)
+    noteRequirements(of: view)
     removed.removeAll { $0 == description.id }
     list(view)
     return view
@@ -141,7 +172,7 @@ final class ConsumerSession: Session {
 
   private func detach(_ view: LayerView) {
     view.scanout.remove(view)
-    if let producer = view.vm.producer { hub.schedule(producer.peer) }
+    noteRequirements(of: view)
   }
 
   /// Puts a layer on the list of those about which there is something to tell.
@@ -165,7 +196,7 @@ final class ConsumerSession: Session {
     guard retiredTold.count <= Self.maximumRetired else {
       throw Refusal(.limit, reason: "more than \(Self.maximumRetired) retired buffers are not released")
     }
-    guard tellRemoved(), tellChanged(), tellRetired() else { return }
+    guard tellRemoved(), tellChanged(), tellRetired(), memories.tellRemoved(to: peer) else { return }
     guard !isSettled, display != nil, !hub.isInGrace else { return }
     isSettled = send(.layersSettled)
   }

@@ -24,6 +24,8 @@ public final class Hub {
     public var maximumVMs = 64
     /// Layers of a display.
     public var maximumLayers = 256
+    /// Who may be handed memory of VMs that holds more than the picture.
+    public var guestMemoryReaders = DisplayTrust.none
     /// Who may connect; unless set, the hub's own user and root.
     public var admits: (UnixSocket.PeerCredentials) -> Bool = { $0.uid == geteuid() || $0.uid == 0 }
 
@@ -48,6 +50,7 @@ public final class Hub {
   private(set) var machines: [PeerName: VirtualMachine] = [:]
   private(set) var displays: [PeerName: ConsumerSession] = [:]
 
+  private var lastMemorySpace: UInt64 = 0
   private var scheduled: [Peer] = []
   private var isTurnScheduled = false
   private var needsLayout = false
@@ -273,6 +276,17 @@ public final class Hub {
   func retire(_ entry: BufferEntry) {
     registry.retire(entry)
     for display in displays.values { display.noteRetired(entry) }
+  }
+
+  /// The number of one more producer's memory files.
+  func nextMemorySpace() -> MemorySpace {
+    lastMemorySpace += 1
+    return MemorySpace(rawValue: lastMemorySpace)
+  }
+
+  /// A producer has taken a memory file back or left: whoever has it is told to let go.
+  func remove(_ memory: MemoryEntry) {
+    for display in displays.values { display.noteRemoved(memory) }
   }
 
   // MARK: Turns

@@ -4,17 +4,23 @@ import Platform
 
 /// A producer's connection: one VM's buffers, scanouts and flushes (protocol.md section 3).
 final class ProducerSession: Session {
+  /// Freed buffers that a producer may leave unread before it counts as broken.
+  static let maximumFreed = 4096
+
   let hello: Hello
   let vm: VirtualMachine
   let peer: Peer
   private unowned let hub: Hub
   private var buffers: [BufferID: BufferEntry] = [:]
+  private var memories: ProducerMemories
+  private var freed: [BufferID] = []
 
   init(_ hello: Hello, vm: VirtualMachine, peer: Peer, hub: Hub) {
     self.hello = hello
     self.vm = vm
     self.peer = peer
     self.hub = hub
+    memories = ProducerMemories(space: hub.nextMemorySpace())
     vm.socketPath = hello.socketPath
     vm.memoryLimit = hello.memoryLimit
     vm.presence = .present
@@ -28,7 +34,10 @@ final class ProducerSession: Session {
     switch message {
     case .flush(let scanout, let damage): try flush(scanout, damage, serial)
     case .scanoutSet(let state): try set(state)
-    case .bufferRegister(let buffer): try register(buffer, descriptor)
+    case .bufferRegister(let buffer, let memory): try register(buffer, memory, descriptor)
+    case .memoryRegister(let memory, let byteCount):
+      try memories.register(memory, byteCount: byteCount, descriptor)
+    case .memoryUnregister(let memory): try unregister(memory)
     case .bufferUnregister(let id): try unregister(id)
     case .cursorSet(let index, let cursor):
       let scanout = try announced(index)
@@ -47,7 +56,8 @@ final class ProducerSession: Session {
     }
   }
 
-  func pump() {
+  func pump() throws(Refusal) {
+    guard try tellFreed() else { return }
     for scanout in vm.scanouts {
       if let serial = scanout.unreported {
         guard peer.send(.flushLatched(scanout.index), serial: serial) else { return }
@@ -57,6 +67,10 @@ final class ProducerSession: Session {
         guard peer.send(.scanoutMode(scanout.index, mode)) else { return }
         scanout.noteAsked(mode)
       }
+      if let requirements = scanout.untoldRequirements {
+        guard peer.send(.scanoutRequirements(scanout.index, requirements)) else { return }
+        scanout.noteTold(requirements)
+      }
     }
   }
 
@@ -65,6 +79,7 @@ final class ProducerSession: Session {
     noteContent()
     for entry in buffers.values { hub.retire(entry) }
     buffers.removeAll()
+    for memory in memories.removeAll() { hub.remove(memory) }
     hub.vmLeft()
   }
 
@@ -77,12 +92,17 @@ final class ProducerSession: Session {
 
   // MARK: Buffers
 
-  private func register(_ buffer: BufferDescription, _ descriptor: consuming FileDescriptor?) throws(Refusal) {
+  private func register(
+    _ buffer: BufferDescription, _ memory: MemoryDescription, _ descriptor: consuming FileDescriptor?
+  ) throws(Refusal) {
     guard buffers.count < Wire.maximumBuffers else {
       throw Refusal(.limit, reason: "more than \(Wire.maximumBuffers) buffers")
     }
     guard let descriptor else { throw Refusal(.malformed, reason: "no descriptor") }
-    buffers[buffer.id] = try hub.registry.register(buffer, owner: vm.name, descriptor: descriptor)
+    let checked = try CheckedMemory(memory, of: buffer.layout, descriptor, in: memories)
+    let entry = BufferEntry(buffer, memory, checked, owner: vm.name, session: self)
+    try hub.registry.register(entry)
+    buffers[buffer.id] = entry
   }
 
   private func unregister(_ id: BufferID) throws(Refusal) {
@@ -91,6 +111,32 @@ final class ProducerSession: Session {
     }
     for scanout in vm.scanouts where scanout.content?.buffer === entry { show(nil, on: scanout) }
     hub.retire(entry)
+  }
+
+  private func unregister(_ memory: MemoryFileID) throws(Refusal) {
+    let entry = try memories.unregister(memory) { memory in
+      buffers.values.contains { $0.files.contains { $0 === memory } }
+    }
+    hub.remove(entry)
+  }
+
+  /// Nobody holds a buffer any more that the producer took back.
+  func noteFreed(_ id: BufferID) {
+    freed.append(id)
+    hub.schedule(peer)
+  }
+
+  private func tellFreed() throws(Refusal) -> Bool {
+    while let id = freed.last {
+      guard peer.send(.bufferFreed(id)) else {
+        guard freed.count <= Self.maximumFreed else {
+          throw Refusal(.limit, reason: "more than \(Self.maximumFreed) BUFFER_FREED are not read")
+        }
+        return false
+      }
+      freed.removeLast()
+    }
+    return true
   }
 
   // MARK: Scanouts

@@ -93,6 +93,7 @@ final class Scanout {
     lastFlushed = 0
     reported = 0
     toldMode = nil
+    toldRequirements = nil
     for view in views { view.forgetSerials() }
   }
 
@@ -117,6 +118,33 @@ final class Scanout {
   }
 
   func noteReported(_ serial: UInt64) { reported = serial }
+
+  // MARK: Requirements
+
+  private var requirements: ScanoutRequirements?
+  private var toldRequirements: ScanoutRequirements?
+
+  /// Who shows the scanout, or what they can use, has changed.
+  func noteViewers() { requirements = nil }
+
+  /// What the producer is to be told of its consumers, if it does not know it yet.
+  var untoldRequirements: ScanoutRequirements? {
+    guard isAnnounced else { return nil }
+    let wanted = requirements ?? merged
+    requirements = wanted
+    return wanted == toldRequirements ? nil : wanted
+  }
+
+  func noteTold(_ requirements: ScanoutRequirements) { toldRequirements = requirements }
+
+  private var merged: ScanoutRequirements {
+    var all = ScanoutRequirements(memoryKinds: .all)
+    for view in views {
+      all.memoryKinds.formIntersection(view.consumer.takes)
+      if view.consumer.isWithheld { all.isWithheld = true }
+    }
+    return all
+  }
 
   // MARK: Mode
 

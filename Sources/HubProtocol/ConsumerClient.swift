@@ -154,8 +154,8 @@ extension ConsumerClient: HubLinkClient {
     guard layers[layer] != nil else { return }
     switch picture {
     case .absent(let reason): delegate?.consumer(self, content: .absent(reason), of: layer)
-    case .shown(let buffer, let source):
-      if let descriptor {
+    case .shown(let buffer, let memory, _, let source):
+      if let descriptor, memory.kind == .file {
         buffers[buffer.id] = try? ReadOnlyBuffer(id: buffer.id, layout: buffer.layout, descriptor: descriptor.raw)
       }
       // Without memory for one more mapping the layer is dark; the others go on.

@@ -22,10 +22,11 @@ extension Message {
     switch type {
     case .hello, .welcome, .error: try self.init(common: type, &reader)
     case .bufferRegister, .bufferUnregister, .scanoutSet, .flush, .cursorSet, .cursorMove, .vmState, .flushLatched,
-      .scanoutMode:
+      .scanoutMode, .memoryRegister, .memoryUnregister, .bufferFreed, .scanoutRequirements:
       try self.init(producer: type, &reader)
     case .displayAnnounce, .frameRegister, .layerLatched, .bufferRelease, .layerRecall, .layerSet, .layerRemove,
-      .layerContent, .layerDamage, .layerCursor, .layerCursorMove, .bufferRetired, .layersSettled:
+      .layerContent, .layerDamage, .layerCursor, .layerCursorMove, .bufferRetired, .layersSettled,
+      .memorySet, .memoryRemove, .constraints:
       try self.init(consumer: type, &reader)
     case .list, .screenshot, .listEnd, .vmRecord, .bufferRecord, .displayRecord, .clientRecord, .frame:
       try self.init(control: type, &reader)
@@ -49,7 +50,17 @@ extension Message {
     case .flushLatched:
       self = .flushLatched(try reader.scanout())
       try reader.zero32()
-    case .bufferRegister: self = .bufferRegister(try BufferDescription(&reader))
+    case .bufferRegister:
+      let buffer = try BufferDescription(&reader)
+      self = .bufferRegister(buffer, try MemoryDescription(&reader))
+    case .memoryRegister:
+      let memory = try reader.memoryFile()
+      self = .memoryRegister(memory, byteCount: try reader.byteCount())
+    case .memoryUnregister: self = .memoryUnregister(try reader.memoryFile())
+    case .bufferFreed: self = .bufferFreed(try reader.bufferID())
+    case .scanoutRequirements:
+      let scanout = try reader.scanout()
+      self = .scanoutRequirements(scanout, try ScanoutRequirements(&reader))
     case .bufferUnregister: self = .bufferUnregister(try reader.bufferID())
     case .scanoutSet: self = .scanoutSet(try ScanoutState(&reader))
     case .cursorSet:
@@ -85,6 +96,13 @@ extension Message {
       self = .layerCursor(layer, try CursorState(ofLayer: &reader))
     case .layerCursorMove: self = .layerCursorMove(try reader.layer(), x: try reader.i32(), y: try reader.i32())
     case .bufferRetired: self = .bufferRetired(try reader.bufferID())
+    case .constraints:
+      self = .consumerKinds(try reader.memoryKinds())
+      try reader.zero32()
+    case .memorySet:
+      let key = try reader.memoryKey()
+      self = .memorySet(key, byteCount: try reader.byteCount())
+    case .memoryRemove: self = .memoryRemove(try reader.memoryKey())
     default: self = .layersSettled
     }
   }

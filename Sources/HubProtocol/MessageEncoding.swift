@@ -11,22 +11,24 @@ extension Message {
     case .hello: 192
     case .welcome: 32
     case .error: 128
-    case .bufferRegister, .frameRegister: 48
-    case .bufferUnregister, .bufferRelease, .bufferRetired: 16
+    case .bufferRegister: 80
+    case .frameRegister: 48
+    case .bufferUnregister, .bufferRelease, .bufferRetired, .bufferFreed: 16
     case .scanoutSet: 48
     case .flush, .layerDamage: 24
     case .cursorSet(_, let cursor): 24 + (cursor.image == nil ? 0 : Wire.cursorByteCount)
-    case .cursorMove, .scanoutMode, .layerCursorMove: 16
-    case .vmState, .flushLatched, .layerLatched, .layerRemove, .list, .listEnd: 8
+    case .cursorMove, .scanoutMode, .layerCursorMove, .memoryRegister, .scanoutRequirements, .memoryRemove: 16
+    case .memorySet: 24
+    case .memoryUnregister, .consumerKinds, .vmState, .flushLatched, .layerLatched, .layerRemove, .list, .listEnd: 8
     case .displayAnnounce: 144
     case .layerRecall: 80
     case .layerSet: 104
-    case .layerContent: 80
+    case .layerContent: 120
     case .layerCursor(_, let cursor): 32 + (cursor.image == nil ? 0 : Wire.cursorByteCount)
     case .layersSettled: 0
     case .screenshot: 64
     case .vmRecord(let vm): 224 + 32 * min(vm.scanouts.count, ScanoutIndex.maximumCount)
-    case .bufferRecord: 128
+    case .bufferRecord: 160
     case .displayRecord: 216
     case .clientRecord: 104
     case .frame: 112
@@ -64,8 +66,27 @@ extension Message {
     case .hello(let hello): hello.write(to: &writer)
     case .welcome(let welcome): welcome.write(to: &writer)
     case .error(let refusal): refusal.write(to: &writer)
-    case .bufferRegister(let buffer), .frameRegister(let buffer): buffer.write(to: &writer)
-    case .bufferUnregister(let id), .bufferRelease(let id), .bufferRetired(let id): writer.bufferID(id)
+    case .bufferRegister(let buffer, let memory):
+      buffer.write(to: &writer)
+      memory.write(to: &writer)
+    case .frameRegister(let buffer): buffer.write(to: &writer)
+    case .memoryRegister(let memory, let byteCount):
+      writer.memoryFile(memory)
+      writer.u64(byteCount)
+    case .memoryUnregister(let memory): writer.memoryFile(memory)
+    case .scanoutRequirements(let scanout, let requirements):
+      writer.u32(scanout.rawValue)
+      requirements.write(to: &writer)
+    case .consumerKinds(let kinds):
+      writer.u32(kinds.rawValue)
+      writer.u32(0)
+    case .memorySet(let key, let byteCount):
+      writer.memoryKey(key)
+      writer.u64(byteCount)
+    case .memoryRemove(let key): writer.memoryKey(key)
+    case .bufferUnregister(let id), .bufferRelease(let id), .bufferRetired(let id),
+      .bufferFreed(let id):
+      writer.bufferID(id)
     case .scanoutSet(let state): state.write(to: &writer)
     case .cursorSet(let scanout, let cursor): cursor.write(scanout: scanout, to: &writer)
     case .cursorMove(let scanout, let x, let y):

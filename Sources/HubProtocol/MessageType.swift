@@ -11,14 +11,19 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
   case cursorSet = 0x0105
   case cursorMove = 0x0106
   case vmState = 0x0107
+  case memoryRegister = 0x0108
+  case memoryUnregister = 0x0109
   case flushLatched = 0x0181
   case scanoutMode = 0x0182
+  case bufferFreed = 0x0183
+  case scanoutRequirements = 0x0184
 
   case displayAnnounce = 0x0201
   case frameRegister = 0x0202
   case layerLatched = 0x0203
   case bufferRelease = 0x0204
   case layerRecall = 0x0205
+  case constraints = 0x0206
   case layerSet = 0x0281
   case layerRemove = 0x0282
   case layerContent = 0x0283
@@ -27,6 +32,8 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
   case layerCursorMove = 0x0286
   case bufferRetired = 0x0287
   case layersSettled = 0x0288
+  case memorySet = 0x0289
+  case memoryRemove = 0x028a
 
   case list = 0x0301
   case screenshot = 0x0302
@@ -44,7 +51,7 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
 
   var descriptorRule: DescriptorRule {
     switch self {
-    case .bufferRegister, .frameRegister, .frame: .one
+    case .bufferRegister, .frameRegister, .frame, .memoryRegister, .memorySet: .one
     case .layerContent: .optional
     default: .none
     }

@@ -179,6 +179,8 @@ public enum AbsenceReason: UInt32, Sendable, CustomStringConvertible {
   case offline = 2
   /// There is no producer.
   case gone = 3
+  /// The picture's memory is none that this consumer can use or may see; the producer has been told.
+  case withheld = 4
 
   /// The word for people.
   public var description: String {
@@ -186,13 +188,15 @@ public enum AbsenceReason: UInt32, Sendable, CustomStringConvertible {
     case .off: "off"
     case .offline: "offline"
     case .gone: "gone"
+    case .withheld: "withheld"
     }
   }
 }
 
 /// LAYER_CONTENT: what a layer shows. A buffer that is new to the connection comes with a descriptor.
 public enum LayerPicture: Equatable, Sendable {
-  case shown(BufferDescription, source: Rectangle)
+  /// A part of a buffer. The memory files that its ranges name are those of `space`; nil for other kinds of memory.
+  case shown(BufferDescription, MemoryDescription, space: MemorySpace?, source: Rectangle)
   case absent(AbsenceReason)
 }
 
@@ -219,21 +223,26 @@ public enum Message: Equatable, Sendable {
   case welcome(Welcome)
   case error(Refusal)
 
-  case bufferRegister(BufferDescription)
+  case bufferRegister(BufferDescription, MemoryDescription)
   case bufferUnregister(BufferID)
   case scanoutSet(ScanoutState)
   case flush(ScanoutIndex, damage: Rectangle)
   case cursorSet(ScanoutIndex, CursorState)
   case cursorMove(ScanoutIndex, x: Int32, y: Int32)
   case vmState(connected: Bool)
+  case memoryRegister(MemoryFileID, byteCount: UInt64)
+  case memoryUnregister(MemoryFileID)
   case flushLatched(ScanoutIndex)
   case scanoutMode(ScanoutIndex, Size)
+  case bufferFreed(BufferID)
+  case scanoutRequirements(ScanoutIndex, ScanoutRequirements)
 
   case displayAnnounce(DisplayDescription)
   case frameRegister(BufferDescription)
   case layerLatched(LayerID)
   case bufferRelease(BufferID)
   case layerRecall(LayerRecall)
+  case consumerKinds(MemoryKind)
   case layerSet(LayerDescription)
   case layerRemove(LayerID)
   case layerContent(LayerID, LayerPicture)
@@ -242,6 +251,8 @@ public enum Message: Equatable, Sendable {
   case layerCursorMove(LayerID, x: Int32, y: Int32)
   case bufferRetired(BufferID)
   case layersSettled
+  case memorySet(MemoryKey, byteCount: UInt64)
+  case memoryRemove(MemoryKey)
 
   case list(ListKind, cursor: UInt32)
   case screenshot(PeerName?)
@@ -265,13 +276,18 @@ public enum Message: Equatable, Sendable {
     case .cursorSet: .cursorSet
     case .cursorMove: .cursorMove
     case .vmState: .vmState
+    case .memoryRegister: .memoryRegister
+    case .memoryUnregister: .memoryUnregister
     case .flushLatched: .flushLatched
     case .scanoutMode: .scanoutMode
+    case .bufferFreed: .bufferFreed
+    case .scanoutRequirements: .scanoutRequirements
     case .displayAnnounce: .displayAnnounce
     case .frameRegister: .frameRegister
     case .layerLatched: .layerLatched
     case .bufferRelease: .bufferRelease
     case .layerRecall: .layerRecall
+    case .consumerKinds: .constraints
     case .layerSet: .layerSet
     case .layerRemove: .layerRemove
     case .layerContent: .layerContent
@@ -280,6 +296,8 @@ public enum Message: Equatable, Sendable {
     case .layerCursorMove: .layerCursorMove
     case .bufferRetired: .bufferRetired
     case .layersSettled: .layersSettled
+    case .memorySet: .memorySet
+    case .memoryRemove: .memoryRemove
     case .list: .list
     case .screenshot: .screenshot
     case .listEnd: .listEnd

@@ -185,25 +185,36 @@ extension LayerPicture {
     let state = try reader.u32()
     try reader.zero32()
     if state == 0 {
-      self = .shown(try BufferDescription(&reader), source: try reader.rectangle())
+      self = try Self.shown(&reader)
       return
     }
     guard let reason = AbsenceReason(rawValue: state) else { throw reader.bad("state") }
-    for _ in 0..<8 { try reader.zero64() }
+    for _ in 0..<13 { try reader.zero64() }
     self = .absent(reason)
+  }
+
+  private static func shown(_ reader: inout WireReader) throws(ProtocolError) -> LayerPicture {
+    let buffer = try BufferDescription(&reader)
+    let source = try reader.rectangle()
+    let memory = try MemoryDescription(&reader)
+    let space = try reader.u64()
+    guard (space > 0) == (memory.kind == .ranges) else { throw reader.bad("memory space") }
+    return .shown(buffer, memory, space: space > 0 ? MemorySpace(rawValue: space) : nil, source: source)
   }
 
   func write(layer: LayerID, to writer: inout WireWriter) {
     writer.u64(layer.rawValue)
     switch self {
-    case .shown(let buffer, let source):
+    case .shown(let buffer, let memory, let space, let source):
       writer.u64(0)
       buffer.write(to: &writer)
       writer.rectangle(source)
+      memory.write(to: &writer)
+      writer.u64(space?.rawValue ?? 0)
     case .absent(let reason):
       writer.u32(reason.rawValue)
       writer.u32(0)
-      writer.zero(64)
+      writer.zero(104)
     }
   }
 }

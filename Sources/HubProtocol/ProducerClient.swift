@@ -7,6 +7,11 @@ public protocol ProducerClientDelegate: AnyObject {
   func producer(_ client: ProducerClient, latched scanout: ScanoutIndex, through serial: UInt64)
   /// The layout asks for another mode.
   func producer(_ client: ProducerClient, wants mode: Size, of scanout: ScanoutIndex)
+  /// The consumers that show the scanout can use other pictures than before: what it shows is to be handed over again
+  /// if it no longer fits, or could go a better way now.
+  func producer(_ client: ProducerClient, requires requirements: ScanoutRequirements, of scanout: ScanoutIndex)
+  /// Nobody holds a buffer any more that was given to `retire`: its memory and what is charged for it can be given back.
+  func producer(_ client: ProducerClient, freed buffer: BufferID)
   /// The hub came or went (for logs).
   func producer(_ client: ProducerClient, link: HubLinkState)
 }
@@ -21,17 +26,10 @@ public final class ProducerClient {
   /// The longest a flush waits for consumers (a Linux guest waits 50 ms itself).
   public static let latchLimit = Duration.milliseconds(40)
 
-  private struct Registration {
-    let buffer: BufferDescription
-    let descriptor: SharedDescriptor
-    var isAnnounced = false
-  }
-
   private let loop: EventLoop
-  private let link: HubLink
-  private var buffers: [BufferID: Registration] = [:]
-  private var unregistered: [BufferID] = []
-  private var scanouts = [ProducerScanout](repeating: ProducerScanout(), count: ScanoutIndex.maximumCount)
+  let link: HubLink
+  var buffers = ProducerBuffers()
+  var scanouts = [ProducerScanout](repeating: ProducerScanout(), count: ScanoutIndex.maximumCount)
   private var isConnected = false
   private var needsState = false
   private var isTimerArmed = false
@@ -66,33 +64,40 @@ public final class ProducerClient {
     noteSet(scanout)
   }
 
-  /// Shows a part of a buffer on the scanout, registering the buffer when it is new; `retire` takes it back.
+  /// Shows a part of a host buffer on the scanout, registering the buffer when it is new; `retire` takes it back.
+  /// `reason` says what is copied into it, if anything.
   ///
   /// - Throws: when the system has no descriptor left for a new buffer; nothing changes then.
-  public func show(_ buffer: HostBuffer, source: Rectangle, on scanout: ScanoutIndex) throws(SystemError) {
+  public func show(
+    _ buffer: HostBuffer, source: Rectangle, on scanout: ScanoutIndex, reason: HandOverReason = .transferred
+  ) throws(SystemError) {
     guard scanout.isValid else { return }
-    if buffers[buffer.id] == nil {
-      let descriptor = SharedDescriptor(try buffer.readOnlyDescriptor())
-      let description = BufferDescription(id: buffer.id, layout: buffer.layout)
-      buffers[buffer.id] = Registration(buffer: description, descriptor: descriptor)
-    }
-    scanouts[scanout.index].content = ScanoutState.Content(buffer: buffer.id, source: source)
+    if !buffers.contains(buffer.id) { try buffers.add(SharedPicture(buffer, reason: reason)) }
+    setContent(ScanoutState.Content(buffer: buffer.id, source: source), of: scanout)
+  }
+
+  func setContent(_ content: ScanoutState.Content?, of scanout: ScanoutIndex) {
+    scanouts[scanout.index].content = content
     noteSet(scanout)
   }
 
   /// Turns the scanout off.
   public func turnOff(_ scanout: ScanoutIndex) {
     guard scanout.isValid else { return }
-    scanouts[scanout.index].content = nil
-    noteSet(scanout)
+    setContent(nil, of: scanout)
   }
 
-  /// Takes a buffer back; scanouts that show it turn off. One that was never shown is not known, which is fine.
-  public func retire(_ id: BufferID) {
-    guard let registration = buffers.removeValue(forKey: id) else { return }
+  /// Takes a buffer back; scanouts that show it turn off.
+  ///
+  /// - Returns: whether somebody may still read it, so that the delegate is told when it is freed; without a hub nobody
+  ///   can say that, and nothing is waited for.
+  @discardableResult
+  public func retire(_ id: BufferID) -> Bool {
+    let retirement = buffers.retire(id)
+    if retirement == .unknown { return false }
     for index in scanouts.indices where scanouts[index].content?.buffer == id { turnOff(ScanoutIndex(index)) }
-    if registration.isAnnounced { unregistered.append(id) }
     link.schedulePump()
+    return retirement == .waits
   }
 
   /// The pixels inside `damage` (in the buffer) changed.
@@ -162,8 +167,6 @@ public final class ProducerClient {
 
 extension ProducerClient: HubLinkClient {
   func linkOpened() {
-    for id in buffers.keys { buffers[id]?.isAnnounced = false }
-    unregistered.removeAll()
     for index in scanouts.indices { scanouts[index].forgetAnnounced() }
     needsState = true
   }
@@ -172,12 +175,15 @@ extension ProducerClient: HubLinkClient {
     switch message {
     case .flushLatched(let scanout): latched(scanout, through: serial)
     case .scanoutMode(let scanout, let mode): delegate?.producer(self, wants: mode, of: scanout)
+    case .scanoutRequirements(let scanout, let requirements): receive(requirements, of: scanout)
+    case .bufferFreed(let id): receiveFreed(id)
     default: break
     }
   }
 
   func linkLost() {
     for index in scanouts.indices { latched(ScanoutIndex(index), through: scanouts[index].lastSerial) }
+    for id in buffers.forgetAnnounced() { delegate?.producer(self, freed: id) }
   }
 
   func linkChanged(_ state: HubLinkState) {
@@ -185,7 +191,7 @@ extension ProducerClient: HubLinkClient {
   }
 
   func linkPump() {
-    guard pumpState(), pumpScanouts(), pumpUnregistered(), pumpFlushes() else { return }
+    guard pumpState(), pumpScanouts(), buffers.pumpUnregistered(on: link), pumpFlushes() else { return }
     pumpCursors()
   }
 
@@ -198,26 +204,11 @@ extension ProducerClient: HubLinkClient {
 
   private func pumpScanouts() -> Bool {
     for index in scanouts.indices where scanouts[index].needsSet {
-      if let content = scanouts[index].content, !announce(content.buffer) { return false }
+      if let content = scanouts[index].content, !buffers.announce(content.buffer, on: link) { return false }
       let scanout = scanouts[index]
       let state = ScanoutState(scanout: ScanoutIndex(index), mode: scanout.mode, content: scanout.content)
       guard link.send(.scanoutSet(state)) else { return false }
       scanouts[index].needsSet = false
-    }
-    return true
-  }
-
-  private func announce(_ id: BufferID) -> Bool {
-    guard let registration = buffers[id], !registration.isAnnounced else { return true }
-    guard link.send(.bufferRegister(registration.buffer), descriptor: registration.descriptor) else { return false }
-    buffers[id]?.isAnnounced = true
-    return true
-  }
-
-  private func pumpUnregistered() -> Bool {
-    while let id = unregistered.last {
-      guard link.send(.bufferUnregister(id)) else { return false }
-      unregistered.removeLast()
     }
     return true
   }

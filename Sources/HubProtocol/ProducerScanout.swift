@@ -16,6 +16,9 @@ struct ProducerScanout {
   var needsCursor = false
   var needsCursorMove = false
 
+  /// What the hub asked for last.
+  var requirements = ScanoutRequirements.unknown
+
   /// Everything is to be told again.
   mutating func forgetAnnounced() {
     needsSet = isAnnounced

@@ -62,6 +62,7 @@ extension BufferRecord {
     self.state = state
     leases = try reader.u32()
     owner = try reader.name()
+    memory = try MemoryDescription(&reader)
   }
 
   func write(to writer: inout WireWriter) {
@@ -70,6 +71,7 @@ extension BufferRecord {
     writer.u32(state.rawValue)
     writer.u32(leases)
     writer.name(owner)
+    memory.write(to: &writer)
   }
 }
 

@@ -116,7 +116,9 @@ public struct BufferRecord: Equatable, Sendable {
   public var buffer: BufferDescription
   /// The VM that registered it.
   public var owner: PeerName
-  /// Of its memory file.
+  /// What its memory is, and why.
+  public var memory: MemoryDescription
+  /// What it costs: the bytes of its memory file, or its own in a VM's memory.
   public var bytes: UInt64
   /// Where it is in its life.
   public var state: State
@@ -124,8 +126,11 @@ public struct BufferRecord: Equatable, Sendable {
   public var leases: UInt32
 
   /// A buffer.
-  public init(buffer: BufferDescription, owner: PeerName, bytes: UInt64, state: State, leases: UInt32) {
+  public init(
+    buffer: BufferDescription, memory: MemoryDescription, owner: PeerName, bytes: UInt64, state: State, leases: UInt32
+  ) {
     self.buffer = buffer
+    self.memory = memory
     self.owner = owner
     self.bytes = bytes
     self.state = state

@@ -23,13 +23,14 @@ struct HubList {
 
   init(buffers: [BufferRecord]) {
     table = TextTable([
-      .init("ID"), .init("OWNER"), .init("SIZE"), .init("FORMAT"), .init("MEMORY", .right), .init("STATE"),
-      .init("LEASES", .right),
+      .init("ID"), .init("OWNER"), .init("SIZE"), .init("FORMAT"), .init("MEMORY", .right), .init("SIDE"),
+      .init("WAY"), .init("STATE"), .init("LEASES", .right), .init("WHY"),
     ])
     for record in buffers {
       table.add([
         "\(record.buffer.id)", record.owner.text, "\(record.buffer.layout.size)", "\(record.buffer.layout.format)",
-        ByteText.of(record.bytes), "\(record.state)", "\(record.leases)",
+        ByteText.of(record.bytes), "\(record.memory.side)", "\(record.memory.way)", "\(record.state)",
+        "\(record.leases)", "\(record.memory.reason)",
       ])
     }
     json = .array(buffers.map(Self.json))
@@ -100,7 +101,10 @@ struct HubList {
     .object([
       ("id", .string("\(record.buffer.id)")), ("owner", .string(record.owner.text)),
       ("size", extent(record.buffer.layout.size)), ("format", .string("\(record.buffer.layout.format)")),
-      ("stride", .count(record.buffer.layout.stride)), ("bytes", .count(record.bytes)),
+      ("stride", .count(record.buffer.layout.stride)), ("offset", .count(record.buffer.layout.offset)),
+      ("bytes", .count(record.bytes)), ("side", .string("\(record.memory.side)")),
+      ("memory", .string("\(record.memory.kind)")), ("way", .string("\(record.memory.way)")),
+      ("reason", .string("\(record.memory.reason)")), ("copies", .boolean(record.memory.way == .copy)),
       ("state", .string("\(record.state)")), ("leases", .count(record.leases)),
     ])
   }

@@ -58,7 +58,11 @@ private final class FakeHub: HubConnectionHandler {
     let description = BufferDescription(id: buffer.host.id, layout: buffer.host.layout)
     let descriptor = sent.insert(buffer.host.id).inserted ? SharedDescriptor(try buffer.host.readOnlyDescriptor()) : nil
     try send(
-      .layerContent(layer.id, .shown(description, source: source ?? Rectangle(buffer.host.layout.size))),
+      .layerContent(
+        layer.id,
+        .shown(
+          description, MemoryDescription(hostFileOf: buffer.host.layout), space: nil,
+          source: source ?? Rectangle(buffer.host.layout.size))),
       descriptor: descriptor)
   }
 
@@ -237,7 +241,10 @@ struct CompositorProcessTests {
     try hub.send(.layerSet(layer(1, box(0, 0, 100, 100))))
     try hub.send(
       .layerContent(
-        id(1), .shown(BufferDescription(id: .random(), layout: layout), source: box(0, 0, 1000, 1000))),
+        id(1),
+        .shown(
+          BufferDescription(id: .random(), layout: layout), MemoryDescription(hostFileOf: layout), space: nil,
+          source: box(0, 0, 1000, 1000))),
       descriptor: SharedDescriptor(try buffer.host.readOnlyDescriptor()))
     try run { compositor.composer.counters.frames == 2 }
     #expect(try pixel(2, 2) == 0x20_242a)

@@ -59,7 +59,9 @@ private final class Recorder: HubConnectionHandler {
     let world = try World()
     let files = try (1...40).map { SharedDescriptor(try SharedMemory.create(name: "test", count: $0 * 4096)) }
     for (index, file) in files.enumerated() {
-      #expect(world.near.send(.bufferRegister(MessageSamples.buffer), serial: UInt64(index), descriptor: file))
+      #expect(
+        world.near.send(
+          .bufferRegister(MessageSamples.buffer, MessageSamples.memory), serial: UInt64(index), descriptor: file))
       #expect(world.near.send(.layersSettled))
     }
     world.near.transmit()

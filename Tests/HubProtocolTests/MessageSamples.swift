@@ -23,7 +23,13 @@ enum MessageSamples {
         scanout: scanout, isOn: true, mode: Size(width: 800, height: 600), shown: Size(width: 640, height: 480),
         flushes: 9)
     ])
-  static let bufferRecord = BufferRecord(buffer: buffer, owner: name, bytes: 8192, state: .leased, leases: 2)
+  static let memory = MemoryDescription(
+    kind: .file, side: .host, reason: .memoryWithheld, byteCount: 40_960, offset: 8192)
+  static let ranges = MemoryDescription(kind: .ranges, side: .guest, reason: .udmabufListLimit, byteCount: 40_960)
+  static let space = MemorySpace(rawValue: 0x0102_0304_0506_0708)
+  static let key = MemoryKey(space: space, memory: MemoryFileID(rawValue: 0x0a0b_0c0d))
+  static let bufferRecord = BufferRecord(
+    buffer: buffer, memory: ranges, owner: name, bytes: 8192, state: .leased, leases: 2)
   static let displayRecord = DisplayRecord(
     name: name, output: "headless", size: Size(width: 1920, height: 720), refreshMillihertz: 60_000, processID: 12,
     layers: 2, hasFrame: true)
@@ -35,7 +41,8 @@ enum MessageSamples {
     (.hello(Hello(role: .producer, name: name, memoryLimit: 1 << 28, socketPath: "/run/a.sock")), 208, false),
     (.welcome(Welcome(processID: 99, instance: 0xdead_beef)), 48, false),
     (.error(Refusal(.badBuffer, about: 0x101, reason: "not sealed")), 144, false),
-    (.bufferRegister(buffer), 64, true),
+    (.bufferRegister(buffer, memory), 96, true),
+    (.bufferRegister(buffer, ranges), 96, true),
     (.bufferUnregister(id), 32, false),
     (.scanoutSet(ScanoutState(scanout: scanout, mode: Size(width: 640, height: 480), content: nil)), 64, false),
     (
@@ -49,8 +56,12 @@ enum MessageSamples {
     (.cursorSet(scanout, CursorState(image: nil, x: 1, y: -1)), 40, false),
     (.cursorMove(scanout, x: -3, y: 4), 32, false),
     (.vmState(connected: true), 24, false),
+    (.memoryRegister(key.memory, byteCount: 1 << 40), 32, true),
+    (.memoryUnregister(key.memory), 24, false),
     (.flushLatched(scanout), 24, false),
     (.scanoutMode(scanout, Size(width: 1024, height: 768)), 32, false),
+    (.bufferFreed(id), 32, false),
+    (.scanoutRequirements(scanout, ScanoutRequirements(memoryKinds: [.file, .ranges], isWithheld: true)), 32, false),
     (
       .displayAnnounce(
         DisplayDescription(size: Size(width: 1920, height: 720), refreshMillihertz: 60_000, output: "vnc 127.0.0.1")),
@@ -66,21 +77,24 @@ enum MessageSamples {
           id: layer, vm: name, scanout: scanout, area: rectangle, z: -2, scaleMode: .fill, opacity: 128)), 120, false
     ),
     (.layerRemove(layer), 24, false),
-    (.layerContent(layer, .shown(buffer, source: rectangle)), 96, true),
-    (.layerContent(layer, .shown(buffer, source: rectangle)), 96, false),
-    (.layerContent(layer, .absent(.offline)), 96, false),
+    (.layerContent(layer, .shown(buffer, memory, space: nil, source: rectangle)), 136, true),
+    (.layerContent(layer, .shown(buffer, ranges, space: space, source: rectangle)), 136, false),
+    (.layerContent(layer, .absent(.withheld)), 136, false),
     (.layerDamage(layer, rectangle), 40, false),
     (.layerCursor(layer, cursor), 16_432, false),
     (.layerCursor(layer, CursorState(image: nil, x: 1, y: -1)), 48, false),
     (.layerCursorMove(layer, x: 9, y: -9), 32, false),
     (.bufferRetired(id), 32, false),
     (.layersSettled, 16, false),
+    (.memorySet(key, byteCount: 1 << 40), 40, true),
+    (.memoryRemove(key), 32, false),
+    (.consumerKinds([.file, .dmaBuf]), 24, false),
     (.list(.buffers, cursor: 17), 24, false),
     (.screenshot(name), 80, false),
     (.screenshot(nil), 80, false),
     (.listEnd(count: 3, next: 20), 24, false),
     (.vmRecord(vm), 272, false),
-    (.bufferRecord(bufferRecord), 144, false),
+    (.bufferRecord(bufferRecord), 176, false),
     (.displayRecord(displayRecord), 232, false),
     (.clientRecord(client), 120, false),
     (.frame(buffer, display: name), 128, true),

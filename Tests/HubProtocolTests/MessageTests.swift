@@ -103,15 +103,17 @@ private func isOpen(_ raw: Int32) -> Bool { fcntl(raw, F_GETFD) >= 0 }
   }
 
   @Test func `a message without the descriptor that it needs is refused`() {
-    let unflagged = MessageSamples.bytes(of: .bufferRegister(MessageSamples.buffer))
+    let unflagged = MessageSamples.bytes(of: .bufferRegister(MessageSamples.buffer, MessageSamples.memory))
     #expect(throws: ProtocolError.descriptorMismatch(type: 0x0101)) { try parse(unflagged) }
-    let missing = MessageSamples.bytes(of: .bufferRegister(MessageSamples.buffer), descriptor: true)
+    let missing = MessageSamples.bytes(
+      of: .bufferRegister(MessageSamples.buffer, MessageSamples.memory), descriptor: true)
     #expect(throws: ProtocolError.descriptorMismatch(type: 0x0101)) { try parse(missing) }
   }
 
   @Test func `surplus descriptors are refused and closed`() throws {
     let files = [try openFile(), try openFile(), try openFile()]
-    let bytes = MessageSamples.bytes(of: .bufferRegister(MessageSamples.buffer), descriptor: true)
+    let bytes = MessageSamples.bytes(
+      of: .bufferRegister(MessageSamples.buffer, MessageSamples.memory), descriptor: true)
     #expect(throws: ProtocolError.surplusDescriptors(2)) { try parse(bytes, descriptors: files) }
     #expect(!files.contains(where: isOpen))
   }
@@ -144,7 +146,8 @@ private func isOpen(_ raw: Int32) -> Bool { fcntl(raw, F_GETFD) >= 0 }
       (40, 1),
     ] as [(Int, UInt32)])
   func `a layout that cannot be is refused`(offset: Int, value: UInt32) throws {
-    var bytes = MessageSamples.bytes(of: .bufferRegister(MessageSamples.buffer), descriptor: true)
+    var bytes = MessageSamples.bytes(
+      of: .bufferRegister(MessageSamples.buffer, MessageSamples.memory), descriptor: true)
     withUnsafeBytes(of: value.littleEndian) { bytes.replaceSubrange(16 + offset..<20 + offset, with: $0) }
     let file = try openFile()
     #expect(throws: ProtocolError.self) { try parse(bytes, descriptors: [file]) }

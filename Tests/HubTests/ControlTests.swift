@@ -46,8 +46,9 @@ import Testing
     #expect(
       buffers == [
         BufferRecord(
-          buffer: BufferDescription(id: buffer.id, layout: buffer.layout), owner: PeerName("a")!,
-          bytes: UInt64(buffer.byteCount), state: .leased, leases: 1)
+          buffer: BufferDescription(id: buffer.id, layout: buffer.layout),
+          memory: MemoryDescription(hostFileOf: buffer.layout), owner: PeerName("a")!, bytes: UInt64(buffer.byteCount),
+          state: .leased, leases: 1)
       ])
   }
 
@@ -58,7 +59,9 @@ import Testing
     let buffer = try RawBuffer()
     for _ in 0..<1000 {
       let description = BufferDescription(id: .random(), layout: buffer.description.layout)
-      while try !producer.send(.bufferRegister(description), descriptors: [buffer.descriptor.raw]) {
+      while try !producer.send(
+        .bufferRegister(description, buffer.memoryDescription), descriptors: [buffer.descriptor.raw])
+      {
         try world.turn(1)
       }
     }

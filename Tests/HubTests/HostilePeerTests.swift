@@ -99,7 +99,8 @@ import Testing
     let peer = try bystanders.world.raw()
     let wanted = try #require(layout ?? PixelLayout(size: Size(width: 32, height: 32), format: .xrgb8888))
     try peer.hello(.producer, "a")
-    try peer.send(.bufferRegister(BufferDescription(id: .random(), layout: wanted)), descriptors: [descriptor])
+    let description = BufferDescription(id: .random(), layout: wanted)
+    try peer.send(.bufferRegister(description, MemoryDescription(hostFileOf: wanted)), descriptors: [descriptor])
     let refusal = try peer.refusal()
     try bystanders.areFine()
     return refusal
@@ -199,7 +200,9 @@ import Testing
     let buffer = try RawBuffer()
     for _ in 0...Wire.maximumBuffers {
       let description = BufferDescription(id: .random(), layout: buffer.description.layout)
-      while try !producer.send(.bufferRegister(description), descriptors: [buffer.descriptor.raw]) {
+      while try !producer.send(
+        .bufferRegister(description, buffer.memoryDescription), descriptors: [buffer.descriptor.raw])
+      {
         if producer.isEnded { break }
         try world.turn(1)
       }
@@ -213,9 +216,11 @@ import Testing
     let producer = try bystanders.world.raw()
     try producer.hello(.producer, "a")
     let buffer = try RawBuffer()
-    for _ in 0..<5000 {
+    for turn in 0..<5000 {
+      if turn % 100 == 0 { try producer.drain() }
       let description = BufferDescription(id: .random(), layout: buffer.description.layout)
-      for message in [Message.bufferRegister(description), .bufferUnregister(description.id)] {
+      for message in [Message.bufferRegister(description, buffer.memoryDescription), .bufferUnregister(description.id)]
+      {
         let files = message.type == .bufferRegister ? [buffer.descriptor.raw] : []
         while try !producer.send(message, descriptors: files) { try bystanders.world.turn(1) }
       }

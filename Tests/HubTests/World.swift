@@ -360,6 +360,7 @@ struct RawBuffer {
   }
 
   var whole: Rectangle { Rectangle(memory.layout.size) }
+  var memoryDescription: MemoryDescription { MemoryDescription(hostFileOf: memory.layout) }
 }
 
 extension RawPeer {
@@ -374,7 +375,7 @@ extension RawPeer {
   }
 
   func register(_ buffer: RawBuffer) throws {
-    try send(.bufferRegister(buffer.description), descriptors: [buffer.descriptor.raw])
+    try send(.bufferRegister(buffer.description, buffer.memoryDescription), descriptors: [buffer.descriptor.raw])
   }
 
   func show(_ buffer: RawBuffer?) throws {

@@ -115,13 +115,18 @@ import Testing
     let layout = try #require(PixelLayout(size: Size(width: 640, height: 480), format: .xrgb8888))
     let list = HubList(buffers: [
       BufferRecord(
-        buffer: BufferDescription(id: id, layout: layout), owner: try name("alpha"), bytes: 640 * 480 * 4,
-        state: .leased, leases: 2)
+        buffer: BufferDescription(id: id, layout: layout), memory: MemoryDescription(hostFileOf: layout),
+        owner: try name("alpha"), bytes: 640 * 480 * 4, state: .leased, leases: 2),
+      BufferRecord(
+        buffer: BufferDescription(id: id, layout: layout),
+        memory: MemoryDescription(kind: .ranges, side: .guest, reason: .noUDMABuf, byteCount: 640 * 480 * 4),
+        owner: try name("beta"), bytes: 640 * 480 * 4, state: .registered, leases: 0),
     ])
     #expect(
       list.table.description == """
-        ID                                    OWNER  SIZE     FORMAT   MEMORY  STATE   LEASES
-        \(id)  alpha  640x480  XR24    1.2 MiB  leased       2
+        ID                                    OWNER  SIZE     FORMAT   MEMORY  SIDE   WAY     STATE       LEASES  WHY
+        \(id)  alpha  640x480  XR24    1.2 MiB  host   copy    leased           2  2D resource
+        \(id)  beta   640x480  XR24    1.2 MiB  guest  ranges  registered       0  no /dev/udmabuf
         """)
   }
 }

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "dmabuf.h"
+
 // ---- memory files ----
 
 /// memfd_create(2) with MFD_CLOEXEC | MFD_ALLOW_SEALING.

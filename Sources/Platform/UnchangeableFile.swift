@@ -1,0 +1,60 @@
+import CLinux
+import Glibc
+
+// Memory files whose contents, too, are fixed for good.
+
+extension SharedMemory {
+  /// Makes a memory file with these contents that nobody, its maker included, can change any more.
+  public static func createUnchangeable(
+    name: String, contents: UnsafeRawBufferPointer
+  ) throws(SystemError) -> FileDescriptor {
+    let raw = muntin_memfd_create(name)
+    guard raw >= 0 else { throw .last("memfd_create") }
+    let file = FileDescriptor(adopting: raw)
+    var offset = 0
+    while offset < contents.count {
+      let rest = UnsafeRawBufferPointer(rebasing: contents[offset...])
+      let written = retryingInterrupts { write(raw, rest.baseAddress, rest.count) }
+      guard written > 0 else { throw .last("write") }
+      offset += written
+    }
+    let seals = MUNTIN_SEAL_WRITE | MUNTIN_SEAL_SHRINK | MUNTIN_SEAL_GROW | MUNTIN_SEAL_SEAL
+    guard muntin_add_seals(raw, Int32(seals)) == 0 else { throw .last("fcntl(F_ADD_SEALS)") }
+    return file
+  }
+
+  /// Whether neither the file's size nor its contents can change any more.
+  public static func isUnchangeable(_ raw: Int32) -> Bool {
+    let wanted = Int32(MUNTIN_SEAL_WRITE | MUNTIN_SEAL_SHRINK | MUNTIN_SEAL_GROW)
+    let seals = muntin_get_seals(raw)
+    return seals >= 0 && seals & wanted == wanted
+  }
+
+  /// Fills `room` with the file's first bytes, wherever its position is.
+  public static func read(_ raw: Int32, into room: UnsafeMutableRawBufferPointer) throws(SystemError) {
+    var offset = 0
+    while offset < room.count {
+      let rest = UnsafeMutableRawBufferPointer(rebasing: room[offset...])
+      let count = retryingInterrupts { pread(raw, rest.baseAddress, rest.count, off_t(offset)) }
+      guard count >= 0 else { throw .last("pread") }
+      guard count > 0 else { throw SystemError(call: "pread", code: EIO) }
+      offset += count
+    }
+  }
+}
+
+// MARK: What a descriptor is
+
+extension SharedMemory {
+  /// Whether the descriptor can neither write the file nor map it for writing.
+  public static func isReadOnly(_ raw: Int32) -> Bool {
+    let flags = fcntl(raw, F_GETFL)
+    return flags >= 0 && flags & O_ACCMODE == O_RDONLY
+  }
+
+  /// Whether it is a file in memory or elsewhere, not a socket, device or pipe.
+  public static func isMemoryFile(_ raw: Int32) -> Bool {
+    var status = stat()
+    return fstat(raw, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+  }
+}

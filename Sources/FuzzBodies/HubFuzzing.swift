@@ -184,7 +184,7 @@ private final class HubMachine {
     case 14: .frameRegister(buffer())
     case 15, 16: .layerLatched(LayerID(vm: name(), scanout: scanout(), display: name()))
     case 17: .bufferRelease(bufferID())
-    case 18: .list(ListKind(rawValue: UInt32(input.next(below: 4) + 1)) ?? .vms, cursor: UInt32(input.byte()))
+    case 18: .list(ListKind(rawValue: UInt32(input.next(below: 4) + 1)) ?? .vms, cursor: UInt64(input.byte()))
     default: .screenshot(name())
     }
   }

@@ -21,7 +21,8 @@ extension WireReader {
     guard flags.isSubset(of: .all) else { throw bad("constraint flags") }
     constraints.isContiguous = flags.contains(.contiguous)
     constraints.cacheability = try cacheability()
-    constraints.memoryKinds = try memoryKinds()
+    let kinds = try memoryKinds()
+    constraints.memoryKinds = kinds.isEmpty ? .all : kinds
     let (formatCount, modifierCount) = (try u32(), try u32())
     let formats = try list(formatCount, of: Constraints.maximumFormats, "formats") { reader throws(ProtocolError) in
       try reader.u32()
@@ -48,12 +49,6 @@ extension WireReader {
     let ways = Constraints.Cacheability(rawValue: try u32())
     guard ways.isSubset(of: .any) else { throw bad("cacheability") }
     return ways.isEmpty ? .any : ways
-  }
-
-  private mutating func memoryKinds() throws(ProtocolError) -> MemoryKind {
-    let kinds = MemoryKind(rawValue: try u32())
-    guard kinds.isSubset(of: .all) else { throw bad("memory kinds") }
-    return kinds.isEmpty ? .all : kinds
   }
 
   /// The first of a fixed number of words; the others are 0.

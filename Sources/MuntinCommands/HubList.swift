@@ -28,7 +28,7 @@ struct HubList {
     ])
     for record in buffers {
       table.add([
-        "\(record.buffer.id)", record.owner.text, "\(record.buffer.layout.size)", "\(record.buffer.layout.format)",
+        "\(record.buffer.id)", record.owner.name.text, "\(record.buffer.layout.size)", "\(record.buffer.layout.format)",
         ByteText.of(record.bytes), "\(record.memory.side)", "\(record.memory.way)", "\(record.state)",
         "\(record.leases)", "\(record.memory.reason)",
       ])
@@ -99,7 +99,8 @@ struct HubList {
 
   private static func json(_ record: BufferRecord) -> JSONValue {
     .object([
-      ("id", .string("\(record.buffer.id)")), ("owner", .string(record.owner.text)),
+      ("id", .string("\(record.buffer.id)")), ("owner", .string(record.owner.name.text)), ("owner_kind", .string("\(record.owner.kind)")),
+      ("name", record.name.map { .string($0.text) } ?? .null),
       ("size", extent(record.buffer.layout.size)), ("format", .string("\(record.buffer.layout.format)")),
       ("stride", .count(record.buffer.layout.stride)), ("offset", .count(record.buffer.layout.offset)),
       ("bytes", .count(record.bytes)), ("side", .string("\(record.memory.side)")),

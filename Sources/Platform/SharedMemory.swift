@@ -18,6 +18,11 @@ public enum SharedMemory {
     return file
   }
 
+  /// Takes all pages out of the file, which keeps its size: its memory is free, and reads as zeros wherever it is mapped.
+  public static func punch(_ raw: Int32, count: Int) throws(SystemError) {
+    guard muntin_punch(raw, count) == 0 else { throw .last("fallocate(PUNCH_HOLE)") }
+  }
+
   /// Opens the file again for reading only: who receives this descriptor cannot map the memory writable.
   public static func reopenReadOnly(_ raw: Int32) throws(SystemError) -> FileDescriptor {
     let copy = open("/proc/self/fd/\(raw)", O_RDONLY | O_CLOEXEC)

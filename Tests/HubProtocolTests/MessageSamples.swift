@@ -29,7 +29,7 @@ enum MessageSamples {
   static let space = MemorySpace(rawValue: 0x0102_0304_0506_0708)
   static let key = MemoryKey(space: space, memory: MemoryFileID(rawValue: 0x0a0b_0c0d))
   static let bufferRecord = BufferRecord(
-    buffer: buffer, memory: ranges, owner: name, bytes: 8192, state: .leased, leases: 2)
+    buffer: buffer, memory: ranges, owner: Party(.vm, name), name: name, bytes: 8192, state: .leased, leases: 2)
   static let displayRecord = DisplayRecord(
     name: name, output: "headless", size: Size(width: 1920, height: 720), refreshMillihertz: 60_000, processID: 12,
     layers: 2, hasFrame: true)
@@ -37,67 +37,159 @@ enum MessageSamples {
     name: name, role: .consumer, processID: 5, userID: 1000, messagesReceived: 6, messagesSent: 7)
 
   /// With its total length as Documentation/protocol.md has it.
-  static let all: [(message: Message, documented: Int, descriptor: Bool)] = [
-    (.hello(Hello(role: .producer, name: name, memoryLimit: 1 << 28, socketPath: "/run/a.sock")), 208, false),
-    (.welcome(Welcome(processID: 99, instance: 0xdead_beef)), 48, false),
-    (.error(Refusal(.badBuffer, about: 0x101, reason: "not sealed")), 144, false),
-    (.bufferRegister(buffer, memory), 96, true),
-    (.bufferRegister(buffer, ranges), 96, true),
-    (.bufferUnregister(id), 32, false),
-    (.scanoutSet(ScanoutState(scanout: scanout, mode: Size(width: 640, height: 480), content: nil)), 64, false),
+  static let all: [(message: Message, documented: Int, descriptor: Bool)] =
+    [
+      (.hello(Hello(role: .producer, name: name, memoryLimit: 1 << 28, socketPath: "/run/a.sock")), 208, false),
+      (.welcome(Welcome(processID: 99, instance: 0xdead_beef)), 48, false),
+      (.error(Refusal(.badBuffer, about: 0x101, reason: "not sealed")), 144, false),
+      (.bufferRegister(buffer, memory), 96, true),
+      (.bufferRegister(buffer, ranges), 96, true),
+      (.bufferUnregister(id), 32, false),
+      (.scanoutSet(ScanoutState(scanout: scanout, mode: Size(width: 640, height: 480), content: nil)), 64, false),
+      (
+        .scanoutSet(
+          ScanoutState(
+            scanout: scanout, mode: Size(width: 640, height: 480), content: .init(buffer: id, source: rectangle))), 64,
+        false
+      ),
+      (.flush(scanout, damage: rectangle), 40, false),
+      (.cursorSet(scanout, cursor), 16_424, false),
+      (.cursorSet(scanout, CursorState(image: nil, x: 1, y: -1)), 40, false),
+      (.cursorMove(scanout, x: -3, y: 4), 32, false),
+      (.vmState(connected: true), 24, false),
+      (.memoryRegister(key.memory, byteCount: 1 << 40), 32, true),
+      (.memoryUnregister(key.memory), 24, false),
+      (.flushLatched(scanout), 24, false),
+      (.scanoutMode(scanout, Size(width: 1024, height: 768)), 32, false),
+      (.bufferFreed(id), 32, false),
+      (.scanoutRequirements(scanout, ScanoutRequirements(memoryKinds: [.file, .ranges], isWithheld: true)), 32, false),
+      (
+        .displayAnnounce(
+          DisplayDescription(size: Size(width: 1920, height: 720), refreshMillihertz: 60_000, output: "vnc 127.0.0.1")),
+        160, false
+      ),
+      (.frameRegister(buffer), 64, true),
+      (.layerLatched(layer), 24, false),
+      (.bufferRelease(id), 32, false),
+      (.layerRecall(LayerRecall(id: layer, vm: name, scanout: scanout)), 96, false),
+      (
+        .layerSet(
+          LayerDescription(
+            id: layer, vm: name, scanout: scanout, area: rectangle, z: -2, scaleMode: .fill, opacity: 128)), 120, false
+      ),
+      (.layerRemove(layer), 24, false),
+      (.layerContent(layer, .shown(buffer, memory, space: nil, source: rectangle)), 136, true),
+      (.layerContent(layer, .shown(buffer, ranges, space: space, source: rectangle)), 136, false),
+      (.layerContent(layer, .absent(.withheld)), 136, false),
+      (.layerDamage(layer, rectangle), 40, false),
+      (.layerCursor(layer, cursor), 16_432, false),
+      (.layerCursor(layer, CursorState(image: nil, x: 1, y: -1)), 48, false),
+      (.layerCursorMove(layer, x: 9, y: -9), 32, false),
+      (.bufferRetired(id), 32, false),
+      (.layersSettled, 16, false),
+      (.memorySet(key, byteCount: 1 << 40), 40, true),
+      (.memoryRemove(key), 32, false),
+      (.consumerKinds([.file, .dmaBuf]), 24, false),
+      (.list(.buffers, cursor: 1 << 40), 32, false),
+      (.screenshot(name), 80, false),
+      (.screenshot(nil), 80, false),
+      (.listEnd(count: 3, next: 1 << 40), 32, false),
+      (.vmRecord(vm), 408, false),
+      (.bufferRecord(bufferRecord), 248, false),
+      (.displayRecord(displayRecord), 232, false),
+      (.clientRecord(client), 120, false),
+      (.frame(buffer, display: name), 128, true),
+    ] + applications
+
+  static let application = Party(.application, name)
+  static let property = BufferProperty("camera", "front")!
+  static let ledger = LedgerReport(
+    totals: LedgerAmounts(
+      guestMemory: 1, hostAllocated: 2, imported: 3, bookkeeping: 4, buffers: 5, contexts: 6, descriptors: 7,
+      commands: 8),
+    promised: 9, limits: .usualLimits)
+  static let constraints: Constraints = {
+    var constraints = Constraints()
+    constraints.strideAlignment = 64
+    constraints.offsetAlignment = 4096
+    constraints.widthMultiple = 16
+    constraints.heightMultiple = 8
+    constraints.maximumWidth = 4096
+    constraints.maximumHeight = 2160
+    constraints.maximumStride = 16_384
+    constraints.isContiguous = true
+    constraints.cacheability = [.cached, .uncached]
+    constraints.memoryKinds = [.file, .dmaBuf]
+    constraints.formats = [.xrgb8888, .argb8888]
+    constraints.modifiers = [0, 1 << 56]
+    return constraints
+  }()
+  static let info = BufferInfo(
+    buffer: buffer, memory: ranges, owner: application, name: name, generation: 77, state: .shared, access: .readWrite,
+    leases: 3, properties: [property])
+  static let query: BufferQuery = {
+    var query = BufferQuery()
+    query.cursor = 4711
+    query.access = .readWrite
+    query.format = .xrgb8888
+    query.ownerKind = .application
+    query.ownerName = name
+    query.name = name
+    query.property = property
+    return query
+  }()
+
+  /// Those of section 8.
+  static let applications: [(message: Message, documented: Int, descriptor: Bool)] = [
+    (.vmLedger(ledger), 152, false),
+    (.application(.bufferRevoked(id)), 32, false),
+    (.application(.offer(BufferOffer(buffer: buffer, memory: ranges))), 176, true),
     (
-      .scanoutSet(
-        ScanoutState(
-          scanout: scanout, mode: Size(width: 640, height: 480), content: .init(buffer: id, source: rectangle))), 64,
-      false
+      .application(
+        .offer(
+          BufferOffer(buffer: buffer, memory: ranges, name: name, isWritable: true, properties: [property]))), 304, true
     ),
-    (.flush(scanout, damage: rectangle), 40, false),
-    (.cursorSet(scanout, cursor), 16_424, false),
-    (.cursorSet(scanout, CursorState(image: nil, x: 1, y: -1)), 40, false),
-    (.cursorMove(scanout, x: -3, y: 4), 32, false),
-    (.vmState(connected: true), 24, false),
-    (.memoryRegister(key.memory, byteCount: 1 << 40), 32, true),
-    (.memoryUnregister(key.memory), 24, false),
-    (.flushLatched(scanout), 24, false),
-    (.scanoutMode(scanout, Size(width: 1024, height: 768)), 32, false),
-    (.bufferFreed(id), 32, false),
-    (.scanoutRequirements(scanout, ScanoutRequirements(memoryKinds: [.file, .ranges], isWithheld: true)), 32, false),
+    (.application(.withdraw(id)), 32, false),
+    (.application(.update(BufferUpdate(id: id, damage: rectangle, generation: 5))), 56, false),
+    (.application(.update(BufferUpdate(id: id, damage: rectangle, generation: 5))), 56, true),
+    (.application(.acquire(Acquisition(.id(id), access: .readWrite, wantsUpdates: true))), 176, false),
+    (.application(.acquire(Acquisition(.name(name, owner: application), waits: true))), 176, false),
+    (.application(.release(id)), 32, false),
+    (.application(.done(id, generation: 5)), 40, false),
+    (.application(.done(id, generation: 5)), 40, true),
+    (.application(.lookup(.name(name, owner: application))), 168, false),
+    (.application(.query(query)), 336, false),
+    (.application(.query(BufferQuery())), 336, false),
+    (.application(.constraints(constraints)), 320, false),
+    (.application(.constraints(Constraints())), 320, false),
+    (.application(.requirements([application, Party(.display, name)])), 168, false),
     (
-      .displayAnnounce(
-        DisplayDescription(size: Size(width: 1920, height: 720), refreshMillihertz: 60_000, output: "vnc 127.0.0.1")),
-      160, false
+      .application(.grant(GrantRequest(owner: application, to: Party(.vm, name), object: .id(id), access: .readWrite))),
+      248, false
     ),
-    (.frameRegister(buffer), 64, true),
-    (.layerLatched(layer), 24, false),
-    (.bufferRelease(id), 32, false),
-    (.layerRecall(LayerRecall(id: layer, vm: name, scanout: scanout)), 96, false),
+    (.application(.grant(GrantRequest(to: application, object: .name(name)))), 248, false),
+    (.application(.grant(GrantRequest(to: application, object: .everything))), 248, false),
+    (.application(.revoke(GrantID(rawValue: 9))), 24, false),
+    (.application(.grants(cursor: 9)), 24, false),
+    (.application(.accepted(GrantID(rawValue: 9))), 24, false),
+    (.application(.accepted(nil)), 24, false),
+    (.application(.acquired(info)), 392, true),
+    (.application(.updated(BufferUpdate(id: id, damage: rectangle, generation: 5))), 56, true),
+    (.application(.updated(BufferUpdate(id: id, damage: rectangle, generation: 5))), 56, false),
+    (.application(.revoked(id, milliseconds: 10_000)), 40, false),
+    (.application(.retired(id, milliseconds: 10_000)), 40, false),
+    (.application(.requirementsMerged(constraints)), 320, false),
+    (.application(.bufferInfo(info)), 392, false),
+    (.application(.queryEnd(count: 3, next: 1 << 40)), 32, false),
+    (.application(.bufferDone(BufferDone(id: id, generation: 5, holder: 6, remaining: 7))), 48, true),
+    (.application(.bufferDone(BufferDone(id: id, generation: 5, holder: 6, remaining: 7))), 48, false),
     (
-      .layerSet(
-        LayerDescription(
-          id: layer, vm: name, scanout: scanout, area: rectangle, z: -2, scaleMode: .fill, opacity: 128)), 120, false
+      .application(
+        .grantRecord(
+          GrantRecord(
+            id: GrantID(rawValue: 3), owner: application, grantee: Party(.display, name), object: .name(name),
+            access: .read, isConfigured: true))), 264, false
     ),
-    (.layerRemove(layer), 24, false),
-    (.layerContent(layer, .shown(buffer, memory, space: nil, source: rectangle)), 136, true),
-    (.layerContent(layer, .shown(buffer, ranges, space: space, source: rectangle)), 136, false),
-    (.layerContent(layer, .absent(.withheld)), 136, false),
-    (.layerDamage(layer, rectangle), 40, false),
-    (.layerCursor(layer, cursor), 16_432, false),
-    (.layerCursor(layer, CursorState(image: nil, x: 1, y: -1)), 48, false),
-    (.layerCursorMove(layer, x: 9, y: -9), 32, false),
-    (.bufferRetired(id), 32, false),
-    (.layersSettled, 16, false),
-    (.memorySet(key, byteCount: 1 << 40), 40, true),
-    (.memoryRemove(key), 32, false),
-    (.consumerKinds([.file, .dmaBuf]), 24, false),
-    (.list(.buffers, cursor: 17), 24, false),
-    (.screenshot(name), 80, false),
-    (.screenshot(nil), 80, false),
-    (.listEnd(count: 3, next: 20), 24, false),
-    (.vmRecord(vm), 272, false),
-    (.bufferRecord(bufferRecord), 176, false),
-    (.displayRecord(displayRecord), 232, false),
-    (.clientRecord(client), 120, false),
-    (.frame(buffer, display: name), 128, true),
   ]
 
   static func bytes(of message: Message, serial: UInt64 = 42, descriptor: Bool = false) -> [UInt8] {

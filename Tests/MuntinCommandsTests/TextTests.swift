@@ -116,11 +116,11 @@ import Testing
     let list = HubList(buffers: [
       BufferRecord(
         buffer: BufferDescription(id: id, layout: layout), memory: MemoryDescription(hostFileOf: layout),
-        owner: try name("alpha"), bytes: 640 * 480 * 4, state: .leased, leases: 2),
+        owner: Party(.vm, try name("alpha")), bytes: 640 * 480 * 4, state: .leased, leases: 2),
       BufferRecord(
         buffer: BufferDescription(id: id, layout: layout),
         memory: MemoryDescription(kind: .ranges, side: .guest, reason: .noUDMABuf, byteCount: 640 * 480 * 4),
-        owner: try name("beta"), bytes: 640 * 480 * 4, state: .registered, leases: 0),
+        owner: Party(.vm, try name("beta")), bytes: 640 * 480 * 4, state: .registered, leases: 0),
     ])
     #expect(
       list.table.description == """

@@ -17,6 +17,21 @@ public struct LedgerAmounts: Hashable, Sendable {
   /// Commands that wait.
   public var commands: Int
 
+  /// A number for each line.
+  public init(
+    guestMemory: Int, hostAllocated: Int, imported: Int, bookkeeping: Int, buffers: Int, contexts: Int,
+    descriptors: Int, commands: Int
+  ) {
+    self.guestMemory = guestMemory
+    self.hostAllocated = hostAllocated
+    self.imported = imported
+    self.bookkeeping = bookkeeping
+    self.buffers = buffers
+    self.contexts = contexts
+    self.descriptors = descriptors
+    self.commands = commands
+  }
+
   /// Nothing of anything.
   public static let nothing = LedgerAmounts(
     guestMemory: 0, hostAllocated: 0, imported: 0, bookkeeping: 0, buffers: 0, contexts: 0, descriptors: 0, commands: 0)

@@ -93,6 +93,7 @@ public final class Hub {
     accounts = PartyAccounts { applications[$0.name]?.limits ?? .usualApplicationLimits }
     shared = SharedBuffers(registry: registry, accounts: accounts)
     for grant in configuration.grants { addConfigured(grant) }
+    accounts.isConnected = { [unowned self] in endpoints[$0] != nil }
     registry.isGranted = { [unowned self] in grants.covers($0.id, named: $0.sharing.name, of: $0.owner) }
     expectLayout()
     graceTimer = loop.schedule(after: configuration.grace) { [weak self] in self?.endGrace() }

@@ -6,13 +6,16 @@ import Platform
 /// The process `muntin hub`: one hub at one path, until SIGINT or SIGTERM.
 public struct HubProcess {
   private let socketPath: String
-  private let layout: Layout?
+  private let configuration: Hub.Configuration
   private let logger: Logger
 
   /// A hub that `run` starts. Without a layout the VMs' scanouts stand in a row on each display.
-  public init(socketPath: String, layout: Layout? = nil, logger: Logger = Logger(label: "muntin.hub")) {
+  public init(
+    socketPath: String, configuration: Hub.Configuration = Hub.Configuration(),
+    logger: Logger = Logger(label: "muntin.hub")
+  ) {
     self.socketPath = socketPath
-    self.layout = layout
+    self.configuration = configuration
     self.logger = logger
   }
 
@@ -27,22 +30,30 @@ public struct HubProcess {
       loop.stop()
     }
     let log = HubLog(logger)
-    let hub = Hub(loop: loop, configuration: Hub.Configuration(layout: layout), report: log.note)
+    let hub = Hub(loop: loop, configuration: configuration, report: log.note)
     try prepareDirectory()
     try hub.listen(path: socketPath)
     defer { unlink(socketPath) }
-    chmod(socketPath, S_IRUSR | S_IWUSR)
+    chmod(socketPath, isForOthers ? 0o666 : 0o600)
     logger.info(
-      "listening", metadata: ["socket": "\(socketPath)", "layout": layout == nil ? "automatic" : "configured"])
+      "listening",
+      metadata: ["socket": "\(socketPath)", "layout": configuration.layout == nil ? "automatic" : "configured"])
     ProgramPages.release(on: loop)
     try loop.run()
     hub.close()
+  }
+
+  /// Whether programs of other users may connect: who they are is asked of the kernel, not of the file's mode.
+  private var isForOthers: Bool {
+    configuration.applications.values.contains { $0.user.map { $0 != geteuid() } ?? false }
   }
 
   /// Makes the directory of the socket, not those above it.
   private func prepareDirectory() throws(SystemError) {
     guard let slash = socketPath.lastIndex(of: "/"), slash > socketPath.startIndex else { return }
     let directory = String(socketPath[..<slash])
-    guard mkdir(directory, S_IRWXU) == 0 || errno == EEXIST else { throw .last("mkdir \(directory)") }
+    guard mkdir(directory, isForOthers ? 0o711 : 0o700) == 0 || errno == EEXIST else {
+      throw .last("mkdir \(directory)")
+    }
   }
 }

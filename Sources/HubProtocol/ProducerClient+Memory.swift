@@ -53,4 +53,6 @@ extension ProducerClientDelegate {
   }
   /// Nothing: for producers that keep no account.
   public func producer(_ client: ProducerClient, freed buffer: BufferID) {}
+  /// Nothing: for producers that cannot take memory back.
+  public func producer(_ client: ProducerClient, revoked buffer: BufferID) {}
 }

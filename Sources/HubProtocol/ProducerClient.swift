@@ -12,6 +12,8 @@ public protocol ProducerClientDelegate: AnyObject {
   func producer(_ client: ProducerClient, requires requirements: ScanoutRequirements, of scanout: ScanoutIndex)
   /// Nobody holds a buffer any more that was given to `retire`: its memory and what is charged for it can be given back.
   func producer(_ client: ProducerClient, freed buffer: BufferID)
+  /// A consumer did not release a buffer in time and may still have it mapped; `freed` follows when it was retired.
+  func producer(_ client: ProducerClient, revoked buffer: BufferID)
   /// The hub came or went (for logs).
   func producer(_ client: ProducerClient, link: HubLinkState)
 }
@@ -32,6 +34,8 @@ public final class ProducerClient {
   var scanouts = [ProducerScanout](repeating: ProducerScanout(), count: ScanoutIndex.maximumCount)
   private var isConnected = false
   private var needsState = false
+  private var ledger: LedgerReport?
+  private var needsLedger = false
   private var isTimerArmed = false
 
   /// A client that does nothing before `start`.
@@ -54,6 +58,14 @@ public final class ProducerClient {
     guard connected != isConnected else { return }
     isConnected = connected
     needsState = true
+    link.schedulePump()
+  }
+
+  /// What the VM has of this host, for the hub's lists; the newest wins.
+  public func report(_ ledger: LedgerReport) {
+    guard ledger != self.ledger else { return }
+    self.ledger = ledger
+    needsLedger = true
     link.schedulePump()
   }
 
@@ -169,6 +181,7 @@ extension ProducerClient: HubLinkClient {
   func linkOpened() {
     for index in scanouts.indices { scanouts[index].forgetAnnounced() }
     needsState = true
+    needsLedger = ledger != nil
   }
 
   func linkReceived(_ message: Message, serial: UInt64, descriptor: consuming FileDescriptor?) {
@@ -177,6 +190,7 @@ extension ProducerClient: HubLinkClient {
     case .scanoutMode(let scanout, let mode): delegate?.producer(self, wants: mode, of: scanout)
     case .scanoutRequirements(let scanout, let requirements): receive(requirements, of: scanout)
     case .bufferFreed(let id): receiveFreed(id)
+    case .application(.bufferRevoked(let id)): delegate?.producer(self, revoked: id)
     default: break
     }
   }
@@ -191,7 +205,7 @@ extension ProducerClient: HubLinkClient {
   }
 
   func linkPump() {
-    guard pumpState(), pumpScanouts(), buffers.pumpUnregistered(on: link), pumpFlushes() else { return }
+    guard pumpState(), pumpLedger(), pumpScanouts(), buffers.pumpUnregistered(on: link), pumpFlushes() else { return }
     pumpCursors()
   }
 
@@ -199,6 +213,13 @@ extension ProducerClient: HubLinkClient {
     guard needsState else { return true }
     guard link.send(.vmState(connected: isConnected)) else { return false }
     needsState = false
+    return true
+  }
+
+  private func pumpLedger() -> Bool {
+    guard needsLedger, let ledger else { return true }
+    guard link.send(.vmLedger(ledger)) else { return false }
+    needsLedger = false
     return true
   }
 

@@ -79,7 +79,7 @@ import Testing
     for request in [{ ApplicationMessage.acquire(Acquisition($0)) }, { .lookup($0) }] {
       let answers = try keys.map { key in
         let answer = try thief.answer(request(key))
-        return MessageSamples.bytes(of: answer, serial: 9)
+        return answer.encoded(serial: 9)
       }
       #expect(Set(answers).count == 1)
       #expect(answers.first.map { $0[16] } == UInt8(ErrorCode.notFound.rawValue))

@@ -22,7 +22,7 @@ import Testing
     }
     let id = sharing.offered.id
     let pair = [ApplicationMessage.acquire(Acquisition(.id(id), wantsUpdates: true)), .release(id)].map {
-      MessageSamples.bytes(of: .application($0), serial: 5)
+      Message.application($0).encoded(serial: 5)
     }
     let packet = Array((0..<8).map { _ in pair[0] + pair[1] }.joined())
     func round(_ count: Int) throws {
@@ -161,7 +161,7 @@ import Testing
     let world = try World()
     let peer = try peer(world)
     let offered = try Offered("front")
-    var bytes = MessageSamples.bytes(of: .application(.offer(offered.offer)), descriptor: true)
+    var bytes = Message.application(.offer(offered.offer)).encoded(serial: 1, descriptor: true)
     bytes[16 + offset] = value
     try peer.send(bytes, descriptors: [offered.descriptor.raw])
     #expect(try peer.refusal()?.code == .malformed, "\(what)")

@@ -23,6 +23,8 @@ final class PartyAccounts {
 
   private var accounts: [Party: Account] = [:]
   private let limits: (Party) -> LedgerAmounts
+  /// Whether a party is there: the accounts of others are forgotten once they owe nothing.
+  var isConnected: (Party) -> Bool = { _ in true }
 
   init(limits: @escaping (Party) -> LedgerAmounts) {
     self.limits = limits
@@ -39,6 +41,7 @@ final class PartyAccounts {
   private func account(_ party: Party) -> Account {
     if let account = accounts[party] { return account }
     let account = Account(limits(party))
+    account.ledger.changed = { [weak self] in self?.forgetIfEmpty(party) }
     accounts[party] = account
     return account
   }
@@ -57,17 +60,22 @@ final class PartyAccounts {
     }
   }
 
-  /// Charges what a party uses of another's.
-  func importing(_ byteCount: Int, by party: Party) throws(Refusal) -> Ledger.Charge {
+  /// Charges what a party uses of another's; a VM has a limit of its own for that.
+  func importing(_ byteCount: Int, by party: Party, limit: Int?) throws(Refusal) -> Ledger.Charge {
+    let ledger = account(party).ledger
+    if let limit, byteCount > limit - ledger.totals.imported {
+      throw .overLimit("\(byteCount) bytes more of others' memory would exceed \(limit)")
+    }
     do throws(Ledger.OverLimit) {
-      return try account(party).ledger.charge(.init(byteCount, as: .imported))
+      return try ledger.charge(.init(byteCount, as: .imported))
     } catch {
       throw .overLimit("\(error)")
     }
   }
 
-  /// The party has left: it is forgotten once it owes nothing.
+  /// Forgets a party that has left and owes nothing.
   func forgetIfEmpty(_ party: Party) {
-    if let account = accounts[party], account.ledger.totals == .nothing { accounts[party] = nil }
+    guard let account = accounts[party], account.ledger.totals == .nothing, !isConnected(party) else { return }
+    accounts[party] = nil
   }
 }

@@ -37,7 +37,8 @@ extension PartyEndpoint {
 
   private func begin(_ entry: BufferEntry, _ acquisition: Acquisition) throws(Refusal) {
     guard leases.count < Self.maximumLeases else { throw .overLimit("more than \(Self.maximumLeases) leases") }
-    let charge = try hub.accounts.importing(Int(clamping: entry.memory.byteCount), by: party)
+    let limit = party.kind == .vm ? hub.machines[party.name]?.report?.limits.imported : nil
+    let charge = try hub.accounts.importing(Int(clamping: entry.memory.byteCount), by: party, limit: limit)
     guard hub.registry.lease(entry) else { throw .noSuchBuffer }
     let lease = Lease(hub.shared.nextLease(), of: entry, for: self, acquisition, charge: charge)
     leases[entry.id] = lease

@@ -248,7 +248,12 @@ extension ApplicationClient: HubLinkClient {
 
   func linkReceived(_ message: Message, serial: UInt64, descriptor: consuming FileDescriptor?) {
     switch message {
-    case .application(let message): receive(message, serial, descriptor.map { SharedDescriptor($0) })
+    case .application(let message):
+      if let descriptor {
+        receive(message, serial, SharedDescriptor(descriptor))
+      } else {
+        receive(message, serial, nil)
+      }
     case .bufferFreed(let id): delegate?.application(self, freed: id)
     default: break
     }

@@ -40,7 +40,7 @@ struct HubCommand: ParsableCommand {
     let configuration = try config.map { try Configuration(file: $0) }
     PartProcess.begin()
     let path = socketPath ?? configuration?.hubSocket ?? HubSocket.defaultPath
-    let layout = configuration.map { Layout($0) }
-    try HubProcess(socketPath: path, layout: layout, logger: log.logger("muntin.hub")).run()
+    let settings = configuration.map { Hub.Configuration($0) } ?? Hub.Configuration()
+    try HubProcess(socketPath: path, configuration: settings, logger: log.logger("muntin.hub")).run()
   }
 }

@@ -1,6 +1,17 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+// Platform is made of what Linux has, or of POSIX alone: on any other system, and wherever MUNTIN_PLATFORM=posix says so.
+// Then only what runs there is built: the modules up to Hub, and their tests (Documentation/porting.md).
+#if os(Linux)
+  let isPOSIX = Context.environment["MUNTIN_PLATFORM"] == "posix"
+#else
+  let isPOSIX = true
+#endif
+
+/// The folders of a target that belong to the other one.
+let otherPlatform = [isPOSIX ? "Linux" : "POSIX"]
+
 let settings: [SwiftSetting] = [
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("MemberImportVisibility"),
@@ -11,9 +22,9 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
   .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
-func tests(of name: String, _ extra: [Target.Dependency] = []) -> Target {
+func tests(of name: String, _ extra: [Target.Dependency] = [], exclude: [String] = []) -> Target {
   .testTarget(
-    name: name + "Tests", dependencies: [.target(name: name)] + extra, swiftSettings: settings)
+    name: name + "Tests", dependencies: [.target(name: name)] + extra, exclude: exclude, swiftSettings: settings)
 }
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -31,6 +42,7 @@ let package = Package(
   ],
   targets: [
     // C: system calls that Swift cannot import, and the libraries.
+    .target(name: "CPOSIX"),
     .target(name: "CLinux"),
     .systemLibrary(name: "CPixman", pkgConfig: "pixman-1", providers: [.apt(["libpixman-1-dev"])]),
     .target(name: "CVNC"),
@@ -41,7 +53,9 @@ let package = Package(
     module("Geometry"),
     module("VirtioRing"),
     module("GPUProtocol", ["VirtioRing", "Geometry"]),
-    module("Platform", ["CLinux"]),
+    .target(
+      name: "Platform", dependencies: isPOSIX ? ["CPOSIX"] : ["CPOSIX", "CLinux"],
+      exclude: otherPlatform, swiftSettings: settings),
     module("Virtqueue", ["VirtioRing", "Platform"]),
     module("VhostUser", ["Virtqueue", "Buffers", "Platform"]),
     module("Buffers", ["Geometry", "Platform"]),
@@ -75,16 +89,16 @@ let package = Package(
     module(
       "FuzzBodies",
       ["Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Supervisor", "Buffers", "Platform"]),
-    tests(of: "Platform"),
+    tests(of: "Platform", exclude: otherPlatform),
     .target(name: "CAllocations", path: "Tests/CAllocations"),
     tests(of: "Virtqueue", ["Platform", "CAllocations"]),
-    tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform", "CAllocations"]),
-    tests(of: "Buffers"),
+    tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform", "CAllocations"], exclude: otherPlatform),
+    tests(of: "Buffers", exclude: otherPlatform),
     tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform", "CAllocations"]),
     tests(of: "HubProtocol", ["Buffers", "Platform"]),
     .executableTarget(
       name: "HubUnderTest", dependencies: ["Hub", logging], path: "Tests/HubUnderTest", swiftSettings: settings),
-    tests(of: "Hub", ["HubUnderTest", "HubProtocol", "Buffers", "Platform"]),
+    tests(of: "Hub", ["HubUnderTest", "HubProtocol", "Buffers", "Platform"], exclude: otherPlatform),
     tests(of: "Compositor", ["Hub", "HubProtocol", "Buffers", "Platform", "CPNG", logging]),
     tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
@@ -103,3 +117,15 @@ let package = Package(
     tests(of: "FuzzBodies"),
   ]
 )
+
+if isPOSIX {
+  let portable = [
+    "Geometry", "VirtioRing", "GPUProtocol", "Platform", "Virtqueue", "VhostUser", "Buffers", "GPUDevice",
+    "HubProtocol",
+    "Hub",
+  ]
+  let kept = Set(portable + portable.map { $0 + "Tests" } + ["CPOSIX", "CAllocations", "HubUnderTest"])
+  package.targets.removeAll { !kept.contains($0.name) }
+  package.products = []
+  package.dependencies.removeFirst()
+}

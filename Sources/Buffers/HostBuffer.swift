@@ -1,6 +1,6 @@
 import Platform
 
-/// A picture in memory that the host allocated: a sealed memory file, zero at first, mapped for writing here.
+/// A picture in memory that the host allocated: a memory file, zero at first, mapped for writing here.
 ///
 /// Consumers get `readOnlyDescriptor`, so a flush moves no pixels.
 public final class HostBuffer {
@@ -10,7 +10,7 @@ public final class HostBuffer {
   public let layout: PixelLayout
   /// Length of the memory file in bytes, a multiple of the page size.
   public let byteCount: Int
-  private let file: FileDescriptor
+  private let file: SharedMemoryFile
   private let mapping: MemoryMapping
   private var charge: Ledger.Charge?
 
@@ -21,8 +21,8 @@ public final class HostBuffer {
     self.id = id
     self.layout = layout
     byteCount = Self.byteCount(for: layout)
-    file = try SharedMemory.create(name: name, count: byteCount)
-    mapping = try MemoryMapping(descriptor: file.raw, count: byteCount, access: .readWrite)
+    file = try SharedMemoryFile(name: name, count: byteCount)
+    mapping = try MemoryMapping(descriptor: file.writable.raw, count: byteCount, access: .readWrite)
   }
 
   /// What a buffer of that layout takes, in bytes: whole pages.
@@ -43,16 +43,16 @@ public final class HostBuffer {
 
   /// A descriptor that lets its holder map the memory for writing, too: for who was granted that.
   public func writableDescriptor() throws(SystemError) -> FileDescriptor {
-    try file.duplicate()
+    try file.writable.duplicate()
   }
 
   /// Gives the pages back to the system: whoever still has the memory mapped reads zeros.
   public func punch() throws(SystemError) {
-    try SharedMemory.punch(file.raw, count: byteCount)
+    try SharedMemory.punch(file.writable.raw, count: byteCount)
   }
 
   /// A descriptor that lets its holder map the memory for reading only.
   public func readOnlyDescriptor() throws(SystemError) -> FileDescriptor {
-    try SharedMemory.reopenReadOnly(file.raw)
+    try file.readOnly()
   }
 }

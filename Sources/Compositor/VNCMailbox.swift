@@ -11,18 +11,18 @@ final class VNCMailbox: Sendable {
     var isClosing = false
   }
 
-  private let bell: SharedDescriptor
+  private let bell: Doorbell
   private let mail = Mutex(Mail())
   private let clients = Atomic<Int>(0)
   /// Beyond so many rectangles the one around them all will do.
   private static let mostRectangles = 64
 
   init() throws(SystemError) {
-    bell = SharedDescriptor(try Doorbell.create())
+    bell = try Doorbell()
   }
 
   /// Rings when there is mail.
-  var descriptor: Int32 { bell.raw }
+  var descriptor: Int32 { bell.waiting.raw }
 
   /// How many clients look at the display.
   var clientCount: Int {
@@ -42,18 +42,18 @@ final class VNCMailbox: Sendable {
       }
       return isFirst
     }
-    if isFirst { Doorbell.ring(bell.raw) }
+    if isFirst { bell.ring() }
   }
 
   /// The server is to end.
   func close() {
     mail.withLock { $0.isClosing = true }
-    Doorbell.ring(bell.raw)
+    bell.ring()
   }
 
   /// Takes what has come.
   func take() -> Mail {
-    Doorbell.drain(bell.raw)
+    bell.drain()
     return mail.withLock { mail in
       let taken = mail
       mail.damage.removeAll()

@@ -25,8 +25,9 @@ private final class ApplicationMachine {
   init(_ input: FuzzInput) throws(SystemError) {
     self.input = input
     fuzzed = try FuzzedHub { $0.leaseLimit = .zero }
-    writable = try SharedMemory.create(name: "fuzz", count: 65_536)
-    sealed = try SharedMemory.reopenReadOnly(writable.raw)
+    let file = try SharedMemoryFile(name: "fuzz", count: 65_536)
+    sealed = try file.readOnly()
+    writable = file.takeWritable()
     bell = try Doorbell.create()
   }
 

@@ -6,7 +6,9 @@ import Platform
 /// Takes a packet apart, with up to three descriptors; what is understood must read the same when written again.
 @Sendable public func fuzzHubPacket(_ input: UnsafeRawBufferPointer) {
   var input = FuzzInput(input)
-  let descriptors = (0..<input.next(below: 4)).compactMap { _ in try? Doorbell.create().release() }
+  let descriptors = (0..<input.next(below: 4)).compactMap { _ in
+    try? SharedMemory.create(name: "fuzz", count: 4096).release()
+  }
   // The parser reads private memory only: a copy.
   withUnsafeTemporaryAllocation(byteCount: Wire.maximumPacketByteCount, alignment: 8) { room in
     let packet = input.take(room.count)
@@ -24,7 +26,8 @@ private func expectSame(_ message: Message, _ serial: UInt64, carriesDescriptor:
     guard let count = message.encode(serial: serial, carriesDescriptor: carriesDescriptor, into: room) else {
       fatalError("a message does not fit a packet")
     }
-    let descriptors = carriesDescriptor ? [try? Doorbell.create().release()].compactMap { $0 } : []
+    let descriptors =
+      carriesDescriptor ? [try? SharedMemory.create(name: "fuzz", count: 4096).release()].compactMap { $0 } : []
     var again: Message?
     try? PacketParser.parse(UnsafeRawBufferPointer(rebasing: room[..<count]), descriptors: descriptors) {
       again = $0
@@ -56,8 +59,9 @@ private final class HubMachine {
   init(_ input: FuzzInput) throws(SystemError) {
     self.input = input
     fuzzed = try FuzzedHub()
-    writable = try SharedMemory.create(name: "fuzz", count: 65_536)
-    sealed = try SharedMemory.reopenReadOnly(writable.raw)
+    let file = try SharedMemoryFile(name: "fuzz", count: 65_536)
+    sealed = try file.readOnly()
+    writable = file.takeWritable()
   }
 
   func run() {

@@ -1,3 +1,4 @@
+import Platform
 import Virtqueue
 
 /// Drives a split queue with a guest that writes anything anywhere.
@@ -45,7 +46,7 @@ private struct QueueMachine {
     configuration.indirectDescriptors = features & 2 != 0
     if features & 4 != 0 { configuration.base = input.next() }
     queue = try Virtqueue(index: 0, configuration: configuration, memory: memory)
-    if features & 8 != 0 { queue.callDescriptor = driver.callDescriptor }
+    if features & 8 != 0 { queue.callDescriptor = driver.callBell.ringing }
     self.input = input
   }
 
@@ -71,7 +72,7 @@ private struct QueueMachine {
     case 12: use()
     case 13: request()
     case 14: while driver.poll() != nil {}
-    default: queue.callDescriptor = queue.callDescriptor == nil ? driver.callDescriptor : nil
+    default: queue.callDescriptor = queue.callDescriptor == nil ? driver.callBell.ringing : nil
     }
     precondition(queue.inFlightCount <= Int(queue.configuration.size), "more in flight than the ring holds")
   }

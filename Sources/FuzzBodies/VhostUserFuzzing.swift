@@ -50,7 +50,7 @@ private struct SessionMachine {
   private let backend: VhostUserBackend
   private let file: SharedDescriptor
   private let shared: MemoryMapping
-  private let bell: SharedDescriptor
+  private let bell: Doorbell
   private var socket: SharedDescriptor
 
   init(_ input: FuzzInput) throws {
@@ -59,7 +59,7 @@ private struct SessionMachine {
     backend = VhostUserBackend(device: device, loop: loop)
     file = SharedDescriptor(try SharedMemory.create(name: "fuzz", count: Self.regionBytes))
     shared = try MemoryMapping(descriptor: file.raw, count: Self.regionBytes, access: .readWrite)
-    bell = SharedDescriptor(try Doorbell.create())
+    bell = try Doorbell()
     socket = try Self.connect(backend)
   }
 
@@ -87,7 +87,7 @@ private struct SessionMachine {
     switch input.byte() % 16 {
     case 0, 1, 2, 3: request()
     case 4: send(Array(input.take(Int(input.byte()))), descriptors: input.byte())
-    case 5, 6: Doorbell.ring(bell.raw)
+    case 5, 6: bell.ring()
     case 7, 8: scribble()
     case 9: reconnect()
     case 10, 11: setUp()
@@ -110,7 +110,7 @@ private struct SessionMachine {
   }
 
   private func send(_ bytes: [UInt8], descriptors selection: UInt8) {
-    let kinds = [file.raw, bell.raw, socket.raw, file.raw]
+    let kinds = [file.raw, bell.ringing.raw, socket.raw, file.raw]
     let descriptors = (0..<Int(selection % 12)).map { kinds[($0 + Int(selection / 12)) % kinds.count] }
     bytes.withUnsafeBytes { _ = try? UnixSocket.send(socket.raw, $0, descriptors: descriptors) }
   }
@@ -138,10 +138,10 @@ private struct SessionMachine {
     send(.setVringBase(VringState(index: index, num: input.next())))
     let base = Self.userAddress + UInt64(input.byte()) << 4
     send(.setVringAddr(VringAddress(index: index, descriptor: base, used: base + 8192, available: base + 4096)))
-    send(.setVringCall(which), which.hasDescriptor ? [bell.raw] : [])
-    send(.setVringKick(which), which.hasDescriptor ? [bell.raw] : [])
+    send(.setVringCall(which), which.hasDescriptor ? [bell.ringing.raw] : [])
+    send(.setVringKick(which), which.hasDescriptor ? [bell.waiting.raw] : [])
     send(.setVringEnable(VringState(index: index, num: 1)))
-    Doorbell.ring(bell.raw)
+    bell.ring()
   }
 
   /// Changes the guest's memory, rings included.
@@ -164,7 +164,7 @@ private struct SessionMachine {
     let position = available.load(fromByteOffset: 2, as: UInt16.self)
     available.storeBytes(of: slot, toByteOffset: 4 + 2 * Int(position % 8), as: UInt16.self)
     available.storeBytes(of: position &+ 1, toByteOffset: 2, as: UInt16.self)
-    Doorbell.ring(bell.raw)
+    bell.ring()
   }
 
   private mutating func reconnect() {

@@ -248,7 +248,7 @@ final class ConsumerSession: Session {
   var record: DisplayRecord {
     DisplayRecord(
       name: name, output: display?.output ?? "", size: display?.size ?? Size(width: 0, height: 0),
-      refreshMillihertz: display?.refreshMillihertz ?? 0, processID: peer.credentials.pid,
+      refreshMillihertz: display?.refreshMillihertz ?? 0, processID: peer.processID,
       layers: UInt32(views.count), hasFrame: frame != nil)
   }
 }

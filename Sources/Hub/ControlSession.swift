@@ -115,7 +115,7 @@ extension Hub {
     return VMRecord(
       name: vm.name, socketPath: vm.socketPath, memoryLimit: vm.memoryLimit, bytes: tally.bytes,
       flushes: vm.scanouts.reduce(0) { $0 + $1.flushes }, buffers: UInt32(clamping: tally.buffers), state: vm.state,
-      processID: vm.producer?.peer.credentials.pid ?? 0, ledger: ledger(of: vm, tally),
+      processID: vm.producer?.peer.processID ?? 0, ledger: ledger(of: vm, tally),
       scanouts: vm.scanouts.filter(\.isAnnounced).map(\.record))
   }
 

@@ -32,8 +32,11 @@ public final class Hub {
     public var applications: [PeerName: Application] = [:]
     /// What may be used by whom from the start; each with its owner.
     public var grants: [GrantRequest] = []
-    /// Who may connect; unless set, the hub's own user and root.
-    public var admits: (UnixSocket.PeerCredentials) -> Bool = { $0.uid == geteuid() || $0.uid == 0 }
+    /// Who may connect; unless set, the hub's own user and root. Where the system does not say who connects, the socket
+    /// file, which is its owner's alone, lets in the same.
+    public var admits: (UnixSocket.PeerCredentials?) -> Bool = { peer in
+      peer.map { $0.uid == geteuid() || $0.uid == 0 } ?? true
+    }
 
     /// A program that the configuration knows.
     public struct Application: Equatable, Sendable {
@@ -108,7 +111,7 @@ public final class Hub {
 
   /// Listens at a path.
   public func listen(path: String) throws(SystemError) {
-    try serve(listening: try UnixSocket.listen(path: path, kind: .sequencedPacket))
+    try serve(listening: try UnixSocket.listen(path: path, kind: .sequencedPacket, ownerOnly: true))
   }
 
   /// Accepts peers from a listening, non-blocking socket.
@@ -151,7 +154,7 @@ public final class Hub {
 
   /// Serves one connected peer.
   public func serve(_ descriptor: consuming FileDescriptor) {
-    let credentials: UnixSocket.PeerCredentials
+    let credentials: UnixSocket.PeerCredentials?
     let connection: HubConnection
     do {
       credentials = try UnixSocket.peerCredentials(descriptor.raw)
@@ -168,10 +171,10 @@ public final class Hub {
     peers[ObjectIdentifier(peer)] = peer
   }
 
-  private func refusal(of credentials: UnixSocket.PeerCredentials) -> Refusal? {
-    let isKnown = configuration.applications.values.contains { $0.user == credentials.uid }
-    if !isKnown && !configuration.admits(credentials) {
-      return Refusal(.notPermitted, reason: "user \(credentials.uid) is not admitted")
+  private func refusal(of credentials: UnixSocket.PeerCredentials?) -> Refusal? {
+    let isKnown = credentials.map { peer in configuration.applications.values.contains { $0.user == peer.uid } }
+    if isKnown != true && !configuration.admits(credentials) {
+      return Refusal(.notPermitted, reason: "user \(credentials.map { "\($0.uid)" } ?? "unknown") is not admitted")
     }
     if peers.count >= configuration.maximumConnections { return Refusal(.limit, reason: "too many connections") }
     return nil
@@ -230,7 +233,7 @@ public final class Hub {
   private func replace(_ former: Peer, _ hello: Hello) throws(Refusal) {
     guard former.isHungUp else {
       throw Refusal(
-        .nameInUse, reason: "\(hello.role) \(hello.name) is connected (process \(former.credentials.pid))")
+        .nameInUse, reason: "\(hello.role) \(hello.name) is connected (process \(former.processID))")
     }
     former.end("closed by the peer")
   }
@@ -239,7 +242,7 @@ public final class Hub {
     peers.values.compactMap { peer in
       guard let hello = peer.session?.hello else { return nil }
       return ClientRecord(
-        name: hello.name, role: hello.role, processID: peer.credentials.pid, userID: peer.credentials.uid,
+        name: hello.name, role: hello.role, processID: peer.processID, userID: peer.credentials?.uid ?? .max,
         messagesReceived: peer.connection.messagesReceived, messagesSent: peer.connection.messagesSent)
     }
   }

@@ -48,14 +48,14 @@ final class HubLog {
         who(hello, peer).merging(["reason": "\(reason)"]) { first, _ in first }
       )
     case .left(nil, let peer, let reason):
-      (.warning, "refused", ["pid": "\(peer.pid)", "uid": "\(peer.uid)", "reason": "\(reason)"])
+      (.warning, "refused", ["pid": "\(peer?.pid ?? 0)", "uid": "\(peer?.uid ?? 0)", "reason": "\(reason)"])
     case .turnedAway(let peer, let reason):
       (.warning, "turned away", ["pid": "\(peer?.pid ?? 0)", "uid": "\(peer?.uid ?? 0)", "reason": "\(reason)"])
     case .forgotten(let name): (.info, "forgotten", ["vm": "\(name)"])
     }
   }
 
-  private static func who(_ hello: Hello, _ peer: UnixSocket.PeerCredentials) -> Logger.Metadata {
-    ["role": "\(hello.role)", "name": "\(hello.name)", "pid": "\(peer.pid)"]
+  private static func who(_ hello: Hello, _ peer: UnixSocket.PeerCredentials?) -> Logger.Metadata {
+    ["role": "\(hello.role)", "name": "\(hello.name)", "pid": "\(peer?.pid ?? 0)"]
   }
 }

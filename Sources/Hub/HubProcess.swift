@@ -34,7 +34,7 @@ public struct HubProcess {
     try prepareDirectory()
     try hub.listen(path: socketPath)
     defer { unlink(socketPath) }
-    chmod(socketPath, isForOthers ? 0o666 : 0o600)
+    if isForOthers { chmod(socketPath, 0o666) }
     logger.info(
       "listening",
       metadata: ["socket": "\(socketPath)", "layout": configuration.layout == nil ? "automatic" : "configured"])

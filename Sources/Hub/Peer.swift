@@ -15,13 +15,13 @@ protocol Session: AnyObject {
 /// One connection of the hub. Whatever is wrong with it ends this connection only.
 final class Peer: HubConnectionHandler {
   let connection: HubConnection
-  let credentials: UnixSocket.PeerCredentials
+  let credentials: UnixSocket.PeerCredentials?
   private(set) var session: (any Session)?
   private unowned let hub: Hub
   private var helloTimer: EventLoop.TimerToken?
   var isScheduled = false
 
-  init(_ connection: HubConnection, credentials: UnixSocket.PeerCredentials, hub: Hub) {
+  init(_ connection: HubConnection, credentials: UnixSocket.PeerCredentials?, hub: Hub) {
     self.connection = connection
     self.credentials = credentials
     self.hub = hub
@@ -30,6 +30,9 @@ final class Peer: HubConnectionHandler {
       self?.fail(Refusal(.notPermitted, reason: "no HELLO"))
     }
   }
+
+  /// The process at the other end; 0 where the system cannot say.
+  var processID: Int32 { credentials?.pid ?? 0 }
 
   /// Whether the kernel knows that nobody is there any more.
   var isHungUp: Bool { connection.isHungUp }

@@ -80,9 +80,9 @@ public final class HubConnection {
   /// Whether nothing can be sent or received any more.
   public var isClosed: Bool { socket == nil }
 
-  /// Who is at the other end.
-  public func peerCredentials() throws(SystemError) -> UnixSocket.PeerCredentials {
-    guard let socket else { throw SystemError(call: "getsockopt(SO_PEERCRED)", code: EBADF) }
+  /// Who is at the other end; nil where the system cannot say.
+  public func peerCredentials() throws(SystemError) -> UnixSocket.PeerCredentials? {
+    guard let socket else { throw SystemError(call: "peer credentials", code: EBADF) }
     return try UnixSocket.peerCredentials(socket.raw)
   }
 

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 
 /// One thread's loop over descriptors, timers and signals.
@@ -18,8 +17,8 @@ public final class EventLoop {
     public static let writable = Readiness(rawValue: 2)
     /// The other end has gone, or the descriptor failed. Always reported.
     public static let hangup = Readiness(rawValue: 4)
-    /// With others, as interest: report each change once, whether the handler reads or not. For descriptors that a
-    /// hostile peer shares: one that never empties cannot keep the loop busy, one that blocks is never read.
+    /// With others, as interest: report each ring of a doorbell once, without a drain by the handler. For bells that a
+    /// hostile peer shares: one that is never silent cannot keep the loop busy.
     public static let edge = Readiness(rawValue: 8)
   }
 
@@ -45,14 +44,13 @@ public final class EventLoop {
     let run: () -> Void
   }
 
-  private let epoll: FileDescriptor
+  private var poller: Poller
   private var watches: [Watch] = []
   private var freeSlots: [UInt32] = []
   private var timers = TimerQueue()
   private var deferred: [Deferred] = []
   private var spareDeferred: [Deferred] = []
-  private var events = [muntin_epoll_event](repeating: muntin_epoll_event(), count: 64)
-  private var signalFile: SharedDescriptor?
+  private var signals: SignalSource?
   private var running = false
   /// Whether the last wait brought events.
   private var isBusy = false
@@ -65,9 +63,7 @@ public final class EventLoop {
 
   /// A loop that watches nothing yet.
   public init() throws(SystemError) {
-    let raw = muntin_epoll_create()
-    guard raw >= 0 else { throw .last("epoll_create1") }
-    epoll = FileDescriptor(adopting: raw)
+    poller = try Poller()
   }
 
   /// Calls `handler` whenever the descriptor, which stays the caller's, is ready. Unwatch it before closing it.
@@ -77,9 +73,11 @@ public final class EventLoop {
     let slot = freeSlots.popLast() ?? newSlot()
     let index = Int(slot)
     let token = Token(slot: slot, generation: watches[index].generation)
-    guard muntin_epoll_ctl(epoll.raw, 1, raw, Self.mask(interest), Self.word(token)) == 0 else {
+    do {
+      try poller.add(raw, for: interest, as: token)
+    } catch {
       freeSlots.append(slot)
-      throw .last("epoll_ctl(ADD)")
+      throw error
     }
     watches[index].descriptor = raw
     watches[index].handler = handler
@@ -89,13 +87,13 @@ public final class EventLoop {
   /// Waits for something else from now on. A stale token does nothing.
   public func change(_ token: Token, to interest: Readiness) {
     guard let watch = live(token) else { return }
-    _ = muntin_epoll_ctl(epoll.raw, 3, watch.descriptor, Self.mask(interest), Self.word(token))
+    poller.change(watch.descriptor, to: interest, as: token)
   }
 
   /// Ends a registration. A stale token does nothing.
   public func unwatch(_ token: Token) {
     guard let watch = live(token) else { return }
-    _ = muntin_epoll_ctl(epoll.raw, 2, watch.descriptor, 0, 0)
+    poller.remove(watch.descriptor, as: token)
     watches[Int(token.slot)].handler = nil
     watches[Int(token.slot)].descriptor = -1
     watches[Int(token.slot)].generation &+= 1
@@ -126,16 +124,10 @@ public final class EventLoop {
 
   /// Takes the signals over for this thread and calls `handler` with each. Call once, before other threads start.
   public func onSignals(_ signals: [Int32], _ handler: @escaping (Int32) -> Void) throws(SystemError) {
-    let raw = muntin_signalfd(signals, Int32(signals.count))
-    guard raw >= 0 else { throw .last("signalfd") }
-    let file = SharedDescriptor(FileDescriptor(adopting: raw))
-    signalFile = file
-    _ = try watch(raw, for: .readable) { _ in
-      while true {
-        let signal = muntin_next_signal(file.raw)
-        if signal == 0 { return }
-        handler(signal)
-      }
+    let source = try SignalSource(signals)
+    self.signals = source
+    _ = try watch(source.descriptor.raw, for: .readable) { _ in
+      while let signal = source.next() { handler(signal) }
     }
   }
 
@@ -153,21 +145,16 @@ public final class EventLoop {
   /// Waits for events, at most `timeout` (nil: until something happens), and handles what there is.
   public func runOnce(timeout: Duration?) throws(SystemError) {
     let count = wait(waitLimit(timeout))
-    if count < 0 && errno != EINTR { throw .last("epoll_wait") }
+    if count < 0 && errno != EINTR { throw .last(Poller.waitCall) }
     isBusy = count > 0
-    for index in 0..<max(0, Int(count)) { deliver(events[index]) }
+    for index in 0..<max(0, Int(count)) { deliver(poller.event(index)) }
     fireTimers()
     runDeferred()
   }
 
-  private func deliver(_ event: muntin_epoll_event) {
-    let token = Token(slot: UInt32(truncatingIfNeeded: event.data), generation: UInt32(event.data >> 32))
-    guard let handler = live(token)?.handler else { return }
-    var readiness: Readiness = []
-    if event.events & UInt32(MUNTIN_EPOLLIN) != 0 { readiness.insert(.readable) }
-    if event.events & UInt32(MUNTIN_EPOLLOUT) != 0 { readiness.insert(.writable) }
-    if event.events & UInt32(MUNTIN_EPOLLHUP | MUNTIN_EPOLLERR | MUNTIN_EPOLLRDHUP) != 0 { readiness.insert(.hangup) }
-    handler(readiness)
+  private func deliver(_ event: (token: Token, readiness: Readiness)) {
+    guard let handler = live(event.token)?.handler else { return }
+    handler(event.readiness)
   }
 
   private func fireTimers() {
@@ -192,11 +179,11 @@ public final class EventLoop {
     if isBusy && busyPoll > .zero && limit != 0 {
       let end = MonotonicTime.now + busyPoll
       repeat {
-        let count = muntin_epoll_wait(epoll.raw, &events, Int32(events.count), 0)
+        let count = poller.wait(nanoseconds: 0)
         if count != 0 { return count }
       } while MonotonicTime.now < end && timers.next.map { $0 > .now } ?? true
     }
-    return muntin_epoll_wait(epoll.raw, &events, Int32(events.count), limit)
+    return poller.wait(nanoseconds: limit)
   }
 
   private func waitLimit(_ timeout: Duration?) -> Int64 {
@@ -218,17 +205,5 @@ public final class EventLoop {
   private func newSlot() -> UInt32 {
     watches.append(Watch())
     return UInt32(watches.count - 1)
-  }
-
-  private static func word(_ token: Token) -> UInt64 {
-    UInt64(token.generation) << 32 | UInt64(token.slot)
-  }
-
-  private static func mask(_ interest: Readiness) -> UInt32 {
-    var mask = 0
-    if interest.contains(.readable) { mask |= Int(MUNTIN_EPOLLIN) }
-    if interest.contains(.writable) { mask |= Int(MUNTIN_EPOLLOUT) }
-    if interest.contains(.edge) { mask |= Int(MUNTIN_EPOLLET) }
-    return UInt32(mask)
   }
 }

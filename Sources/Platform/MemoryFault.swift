@@ -1,4 +1,4 @@
-import CLinux
+import CPOSIX
 
 /// Keeps the process alive when a peer truncates a file whose memory we have mapped.
 ///
@@ -7,14 +7,14 @@ import CLinux
 /// can still fault (a full tmpfs, no free huge page), so every mapping of a peer's file deserves a guard.
 public final class FaultGuard {
   private let mapping: MemoryMapping
-  private let bell: SharedDescriptor
+  private let bell: Doorbell?
   private let slot: Int32
 
   /// Guards all of `mapping`, which lives at least as long as the guard; `bell` is rung at the first fault.
-  public init(_ mapping: MemoryMapping, bell: SharedDescriptor) throws(SystemError) {
+  public init(_ mapping: MemoryMapping, bell: Doorbell? = nil) throws(SystemError) {
     self.mapping = mapping
     self.bell = bell
-    slot = muntin_fault_guard(mapping.base, mapping.count, bell.raw)
+    slot = muntin_fault_guard(mapping.base, mapping.count, bell?.ringing.raw ?? -1)
     guard slot >= 0 else { throw .last("muntin_fault_guard") }
   }
 

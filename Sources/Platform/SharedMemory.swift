@@ -1,46 +1,23 @@
-import CLinux
 import Glibc
 
 /// Memory that has a file descriptor, so that other processes can map it.
+///
+/// Nothing of a file outlives its last descriptor and mapping: it has no name.
 public enum SharedMemory {
+  /// What keeps a reader of somebody else's file from being ended (SIGBUS) when its owner shrinks it.
+  public enum ReaderSafety: Sendable {
+    /// The system: the file cannot shrink any more.
+    case cannotShrink
+    /// The reader itself: it puts a ``FaultGuard`` on its mapping. For systems that cannot fix a file's size.
+    case mustGuard
+  }
+
   /// Size of a page of this machine, in bytes.
   public static let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
 
-  /// Makes a zeroed memory file whose size is sealed for good: nobody who gets the descriptor can shrink it under a
-  /// reader (which would end the reader with SIGBUS) or let it grow.
+  /// Makes a zeroed memory file, for a writer who gives nobody a read-only descriptor: see ``SharedMemoryFile``.
   public static func create(name: String, count: Int) throws(SystemError) -> FileDescriptor {
-    let raw = muntin_memfd_create(name)
-    guard raw >= 0 else { throw .last("memfd_create") }
-    let file = FileDescriptor(adopting: raw)
-    guard ftruncate(raw, count) == 0 else { throw .last("ftruncate") }
-    let seals = MUNTIN_SEAL_SHRINK | MUNTIN_SEAL_GROW | MUNTIN_SEAL_SEAL
-    guard muntin_add_seals(raw, Int32(seals)) == 0 else { throw .last("fcntl(F_ADD_SEALS)") }
-    return file
-  }
-
-  /// Takes all pages out of the file, which keeps its size: its memory is free, and reads as zeros wherever it is mapped.
-  public static func punch(_ raw: Int32, count: Int) throws(SystemError) {
-    guard muntin_punch(raw, count) == 0 else { throw .last("fallocate(PUNCH_HOLE)") }
-  }
-
-  /// Opens the file again for reading only: who receives this descriptor cannot map the memory writable.
-  public static func reopenReadOnly(_ raw: Int32) throws(SystemError) -> FileDescriptor {
-    let copy = open("/proc/self/fd/\(raw)", O_RDONLY | O_CLOEXEC)
-    guard copy >= 0 else { throw .last("open /proc/self/fd") }
-    return FileDescriptor(adopting: copy)
-  }
-
-  /// Whether nobody can shrink the file any more.
-  public static func isSealedAgainstShrinking(_ raw: Int32) -> Bool {
-    let seals = muntin_get_seals(raw)
-    return seals >= 0 && seals & Int32(MUNTIN_SEAL_SHRINK) != 0
-  }
-
-  /// Whether the file's size is fixed for good, in both directions.
-  public static func isSealedAgainstResize(_ raw: Int32) -> Bool {
-    let wanted = Int32(MUNTIN_SEAL_SHRINK | MUNTIN_SEAL_GROW)
-    let seals = muntin_get_seals(raw)
-    return seals >= 0 && seals & wanted == wanted
+    try SharedMemoryFile(name: name, count: count).takeWritable()
   }
 
   /// The file's size in bytes.
@@ -48,5 +25,17 @@ public enum SharedMemory {
     var status = stat()
     guard fstat(raw, &status) == 0 else { throw .last("fstat") }
     return UInt64(clamping: status.st_size)
+  }
+
+  /// Whether the descriptor can neither write the file nor map it for writing.
+  public static func isReadOnly(_ raw: Int32) -> Bool {
+    let flags = fcntl(raw, F_GETFL)
+    return flags >= 0 && flags & O_ACCMODE == O_RDONLY
+  }
+
+  /// Whether it is a file in memory or elsewhere, not a socket, device or pipe.
+  public static func isMemoryFile(_ raw: Int32) -> Bool {
+    var status = stat()
+    return fstat(raw, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
   }
 }

@@ -1,4 +1,4 @@
-import CLinux
+import CPOSIX
 
 /// A copy of megabytes in pieces, with stores that go past the caches and several pieces under way at a time.
 ///

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 
 /// Unix sockets that carry file descriptors.
@@ -44,14 +43,16 @@ public enum UnixSocket {
   }
 
   /// Listens at `path`, non-blocking. A socket file that nobody listens on is replaced; a live one is an error
-  /// (`EADDRINUSE`).
-  public static func listen(path: String, kind: Kind) throws(SystemError) -> FileDescriptor {
+  /// (`EADDRINUSE`). With `ownerOnly` no other user but root can ever connect.
+  public static func listen(path: String, kind: Kind, ownerOnly: Bool = false) throws(SystemError) -> FileDescriptor {
     let socket = try open(kind)
     if try !bind(socket.raw, path) {
       guard isStale(path, kind), unlink(path) == 0, try bind(socket.raw, path) else {
         throw SystemError(call: "bind \(path)", code: EADDRINUSE)
       }
     }
+    // Nobody can connect before the next call.
+    if ownerOnly && chmod(path, S_IRUSR | S_IWUSR) < 0 { throw .last("chmod \(path)") }
     guard Glibc.listen(socket.raw, 64) == 0 else { throw .last("listen \(path)") }
     try setNonBlocking(socket.raw, true)
     return socket
@@ -60,7 +61,7 @@ public enum UnixSocket {
   /// The next peer that waits at a listening socket, as a non-blocking connection; nil when nobody waits.
   public static func accept(_ raw: Int32) throws(SystemError) -> FileDescriptor? {
     while true {
-      let connection = muntin_accept(raw)
+      let connection = SystemSocket.accept(raw)
       if connection >= 0 { return FileDescriptor(adopting: connection) }
       switch errno {
       case EINTR, ECONNABORTED: continue
@@ -88,7 +89,7 @@ public enum UnixSocket {
     var ends: (Int32, Int32) = (-1, -1)
     let result = withUnsafeMutablePointer(to: &ends) { pointer in
       pointer.withMemoryRebound(to: Int32.self, capacity: 2) {
-        socketpair(AF_UNIX, kind.type | Int32(SOCK_CLOEXEC.rawValue), 0, $0)
+        SystemSocket.pair(kind.type, $0)
       }
     }
     guard result == 0 else { throw .last("socketpair") }
@@ -107,16 +108,26 @@ public enum UnixSocket {
   public static func send(
     _ raw: Int32, _ bytes: UnsafeRawBufferPointer, descriptors: [Int32] = [], wait: Bool = false
   ) throws(SystemError) -> Int? {
-    let flags = wait ? 0 : Int32(MUNTIN_DONTWAIT)
     let sent = descriptors.withUnsafeBufferPointer { list in
-      retryingInterrupts {
-        muntin_send(raw, bytes.baseAddress, bytes.count, list.baseAddress, Int32(list.count), flags)
-      }
+      retryingInterrupts { SystemSocket.send(raw, bytes, list, wait: wait) }
     }
     if sent >= 0 { return sent }
     if errno == EAGAIN || errno == ENOBUFS { return nil }
     throw .last("sendmsg")
   }
+
+  /// Sends pieces that are not beside each other, as one. The number of bytes sent; nil when the socket is full.
+  public static func send(
+    _ raw: Int32, gathering pieces: UnsafeMutableBufferPointer<iovec>
+  ) throws(SystemError) -> Int? {
+    let sent = retryingInterrupts { SystemSocket.send(raw, pieces) }
+    if sent >= 0 { return sent }
+    if errno == EAGAIN || errno == ENOBUFS { return nil }
+    throw .last("sendmsg")
+  }
+
+  /// Whether the peer has closed the connection and all that it sent has been received.
+  public static func hasEnded(_ raw: Int32) -> Bool { SystemSocket.peek(raw) == 0 }
 
   /// Receives bytes and descriptors (appended to `descriptors`, close-on-exec, owned by the caller from now on).
   /// At most `maximumDescriptors`; the kernel closes what is above.
@@ -128,10 +139,9 @@ public enum UnixSocket {
       list -> Result<Received, SystemError> in
       var count = Int32(maximumDescriptors)
       var truncated: Int32 = 0
-      let flags = wait ? 0 : Int32(MUNTIN_DONTWAIT)
       let received = retryingInterrupts { () -> Int in
         count = Int32(maximumDescriptors)
-        return muntin_receive(raw, room.baseAddress, room.count, list.baseAddress, &count, &truncated, flags)
+        return SystemSocket.receive(raw, room, list, &count, &truncated, wait: wait)
       }
       if received < 0 {
         switch errno {
@@ -146,17 +156,13 @@ public enum UnixSocket {
     }.get()
   }
 
-  /// Who is at the other end.
-  public static func peerCredentials(_ raw: Int32) throws(SystemError) -> PeerCredentials {
-    var pid: Int32 = 0
-    var uid: UInt32 = 0
-    var gid: UInt32 = 0
-    guard muntin_peer_credentials(raw, &pid, &uid, &gid) == 0 else { throw .last("getsockopt(SO_PEERCRED)") }
-    return PeerCredentials(pid: pid, uid: uid, gid: gid)
+  /// Who is at the other end; nil where the system cannot say.
+  public static func peerCredentials(_ raw: Int32) throws(SystemError) -> PeerCredentials? {
+    try SystemSocket.peerCredentials(raw)
   }
 
   private static func open(_ kind: Kind) throws(SystemError) -> FileDescriptor {
-    let raw = socket(AF_UNIX, kind.type | Int32(SOCK_CLOEXEC.rawValue), 0)
+    let raw = SystemSocket.open(kind.type)
     guard raw >= 0 else { throw .last("socket") }
     return FileDescriptor(adopting: raw)
   }

@@ -89,7 +89,7 @@ final class ConnectionLobby {
 
   private func admit(_ connection: SharedDescriptor) {
     guard !isOccupied, let index = visitors.firstIndex(where: { $0.connection === connection }) else { return }
-    let isGone = hasHungUp(connection.raw)
+    let isGone = UnixSocket.hasEnded(connection.raw)
     let copy = isGone ? nil : try? FileDescriptor(duplicating: connection.raw)
     remove(index)
     if let copy { spoke?(copy) } else { left?() }
@@ -99,12 +99,6 @@ final class ConnectionLobby {
     if let token = visitors[index].token { loop.unwatch(token) }
     visitors.remove(at: index)
   }
-}
-
-/// Whether the peer has closed the connection without sending anything.
-private func hasHungUp(_ raw: Int32) -> Bool {
-  var byte: UInt8 = 0
-  return recv(raw, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0
 }
 
 /// Whether the socket accepts connections rather than being one.

@@ -16,10 +16,10 @@ final class RegionTable {
 
   let memory = GuestMemory()
   private var entries: [Entry] = []
-  private let faultBell: SharedDescriptor
+  private let faultBell: Doorbell
 
   /// Rings `faultBell` when the front-end takes memory away.
-  init(faultBell: SharedDescriptor) {
+  init(faultBell: Doorbell) {
     self.faultBell = faultBell
   }
 
@@ -118,7 +118,7 @@ enum MemoryFile {
 
   /// Maps one region and guards it.
   static func map(
-    _ description: RegionDescription, _ raw: Int32, _ file: Identity, bell: SharedDescriptor
+    _ description: RegionDescription, _ raw: Int32, _ file: Identity, bell: Doorbell
   ) throws(VhostUserError) -> (MemoryRegion, FaultGuard) {
     let lead = description.mmapOffset & (file.granule - 1)
     // The end is within the file, so none of these sums can wrap.

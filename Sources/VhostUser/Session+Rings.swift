@@ -1,4 +1,3 @@
-import Glibc
 import Platform
 import Virtqueue
 
@@ -76,9 +75,9 @@ extension Session {
       return retry(ring)
     }
     let kick = SharedDescriptor(try takeDescriptor(of: .setVringKick))
+    guard Doorbell.canWait(for: kick.raw) else { throw .noDoorbell(.setVringKick) }
     ring.kick = kick
     do {
-      // The descriptor is never read: whatever the front-end has made of it, it can only wake us.
       ring.kickToken = try loop.watch(kick.raw, for: [.readable, .edge]) { [unowned self, unowned ring] readiness in
         if readiness.contains(.readable) { kicked(ring) }
       }
@@ -97,12 +96,10 @@ extension Session {
     ring.error = hasDescriptor ? try takeDoorbell(of: .setVringErr) : nil
   }
 
-  /// A descriptor that we write to. Only an eventfd (a file without a type) can neither hold us nor end us: a pipe or a
-  /// socket may be full, or broken and raise SIGPIPE.
+  /// A descriptor that we write to.
   private func takeDoorbell(of code: RequestCode) throws(VhostUserError) -> SharedDescriptor {
     let descriptor = try takeDescriptor(of: code)
-    var status = stat()
-    guard fstat(descriptor.raw, &status) == 0, status.st_mode & S_IFMT == 0 else { throw .noDoorbell(code) }
+    guard Doorbell.canRing(descriptor.raw) else { throw .noDoorbell(code) }
     do {
       try UnixSocket.setNonBlocking(descriptor.raw, true)
     } catch {

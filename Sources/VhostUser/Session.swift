@@ -37,7 +37,7 @@ final class Session {
   var configurationTouched = false
 
   private let socket: FileDescriptor
-  private let faultBell: SharedDescriptor
+  private let faultBell: Doorbell
   private let reader = MessageReader(.requests)
   private var output = OutputQueue()
   private var socketToken: EventLoop.Token?
@@ -50,7 +50,7 @@ final class Session {
     device = owner.device
     loop = owner.loop
     rings = (0..<owner.device.queueCount).map(Ring.init(index:))
-    faultBell = SharedDescriptor(try Doorbell.create())
+    faultBell = try Doorbell()
     regions = RegionTable(faultBell: faultBell)
     channel = BackendRequestChannel(loop: owner.loop)
     self.socket = socket
@@ -66,7 +66,9 @@ final class Session {
   /// Starts to listen to the front-end, and handles what it has already sent.
   func begin() {
     do throws(SystemError) {
-      faultToken = try loop.watch(faultBell.raw, for: .readable) { [unowned self] _ in end(because: .memoryFault) }
+      faultToken = try loop.watch(faultBell.waiting.raw, for: .readable) { [unowned self] _ in
+        end(because: .memoryFault)
+      }
       socketToken = try loop.watch(socket.raw, for: .readable) { [unowned self] _ in serve() }
       serve()
     } catch {

@@ -92,7 +92,7 @@ public final class VhostUserBackend {
   }
 
   private func welcome(_ connection: consuming FileDescriptor) {
-    let peer = try? UnixSocket.peerCredentials(connection.raw)
+    let peer = (try? UnixSocket.peerCredentials(connection.raw)) ?? nil
     lobby.isOccupied = true
     do throws(SystemError) {
       let session = try Session(connection, owner: self)

@@ -39,7 +39,7 @@ public enum VhostUserError: Error, Equatable, Sendable {
   case tooManyRegions(Int)
   /// No region has these addresses and size.
   case noSuchRegion(RegionDescription)
-  /// The descriptor to ring is no eventfd.
+  /// The descriptor to ring is no doorbell.
   case noDoorbell(RequestCode)
   /// A ring cannot be used as it was set up.
   case ring(UInt32, VirtqueueError)

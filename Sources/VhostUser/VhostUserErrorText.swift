@@ -21,7 +21,7 @@ extension VhostUserError: CustomStringConvertible {
     case .regionNoFile(let region): "memory region \(text(region)) comes without a file that can be mapped"
     case .tooManyRegions(let count): "\(count) memory regions are too many"
     case .noSuchRegion(let region): "no memory region \(text(region))"
-    case .noDoorbell(let code): "request \(code) with a descriptor that is no eventfd"
+    case .noDoorbell(let code): "request \(code) with a descriptor that is no doorbell"
     case .ring(let index, let reason): "ring \(index): \(reason)"
     case .closed: "the peer has gone"
     case .memoryFault: "the front-end took shared memory away"

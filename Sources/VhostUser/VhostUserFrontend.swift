@@ -76,8 +76,8 @@ public final class VhostUserFrontend {
         VringAddress(
           index: index, descriptor: addresses.descriptors, used: addresses.device, available: addresses.driver)))
     let which = VringDescriptor(index: index, hasDescriptor: true)
-    try call(.setVringKick(which), descriptors: [ring.kickDescriptor.raw])
-    try call(.setVringCall(which), descriptors: [ring.callDescriptor.raw])
+    try call(.setVringKick(which), descriptors: [ring.kickBell.waiting.raw])
+    try call(.setVringCall(which), descriptors: [ring.callBell.ringing.raw])
     guard features & protocolFeaturesBit != 0 else { return }
     try call(.setVringEnable(VringState(index: index, num: 1)))
   }

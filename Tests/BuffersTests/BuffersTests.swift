@@ -109,17 +109,6 @@ import Testing
     }
   }
 
-  @Test func `a file that can shrink is refused`() throws {
-    let directory = "/tmp/muntin-buffers-\(getpid())"
-    let file = FileDescriptor(adopting: open(directory, O_CREAT | O_RDWR | O_CLOEXEC, 0o600))
-    unlink(directory)
-    #expect(ftruncate(file.raw, 4096) == 0)
-    let layout = try layout(16, 16)
-    #expect(throws: ReadOnlyBuffer.Refusal.notSealed) {
-      _ = try ReadOnlyBuffer(id: .random(), layout: layout, descriptor: file.raw)
-    }
-  }
-
   @Test func `a file shorter than its picture is refused`() throws {
     let file = try SharedMemory.create(name: "test", count: 4096)
     let layout = try layout(64, 64)

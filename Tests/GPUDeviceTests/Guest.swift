@@ -1,5 +1,6 @@
 import Buffers
 import GPUDevice
+import Platform
 import Testing
 import Virtqueue
 
@@ -41,7 +42,7 @@ final class Guest {
     queues = []
     for (index, driver) in [control, cursor].enumerated() {
       let queue = try Virtqueue(index: index, configuration: driver.configuration, memory: arena.memory)
-      queue.callDescriptor = driver.callDescriptor
+      queue.callDescriptor = driver.callBell.ringing
       queues.append(queue)
       device.start(queue)
     }

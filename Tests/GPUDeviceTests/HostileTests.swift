@@ -144,7 +144,7 @@ import Virtqueue
       var count = 0
       var line = [CChar](repeating: 0, count: 512)
       while fgets(&line, 512, file) != nil {
-        if strstr(line, "memfd:only-here") != nil { count += 1 }
+        if strstr(line, "only-here") != nil { count += 1 }
       }
       return count
     }

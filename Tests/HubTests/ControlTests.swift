@@ -32,7 +32,7 @@ import Testing
     #expect(vms[0].memoryLimit == 1 << 28)
     #expect(vms[0].buffers == 1)
     #expect(vms[0].bytes == UInt64(buffer.byteCount))
-    #expect(vms[0].processID == getpid())
+    #expect(vms[0].processID == World.ownProcessID)
   }
 
   @Test func `the list of buffers tells their life`() throws {
@@ -82,7 +82,7 @@ import Testing
     #expect(displays.map(\.name.text) == ["main", "other"])
     #expect(displays.map(\.size) == [Size(width: 320, height: 200), Size(width: 800, height: 600)])
     #expect(displays.map(\.hasFrame) == [true, false])
-    #expect(displays.map(\.processID) == [getpid(), 0])
+    #expect(displays.map(\.processID) == [World.ownProcessID, 0])
     #expect(displays[0].output == "test")
     #expect(displays[0].refreshMillihertz == 60_000)
   }
@@ -95,7 +95,10 @@ import Testing
     let clients = try world.ask { client throws(ControlError) in try client.clients() }
     #expect(clients.map(\.role) == [.producer, .consumer, .control])
     #expect(clients.map(\.name.text) == ["a", "main", "test"])
-    #expect(clients.allSatisfy { $0.processID == getpid() && $0.userID == getuid() && $0.messagesReceived > 0 })
+    #expect(
+      clients.allSatisfy {
+        $0.processID == World.ownProcessID && $0.userID == World.ownUserID && $0.messagesReceived > 0
+      })
   }
 
   @Test func `a screenshot is the display's own memory`() throws {

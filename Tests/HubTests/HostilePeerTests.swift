@@ -94,7 +94,7 @@ import Testing
 
   // MARK: Buffers
 
-  private func offer(_ descriptor: Int32, layout: PixelLayout? = nil) throws -> Refusal? {
+  func offer(_ descriptor: Int32, layout: PixelLayout? = nil) throws -> Refusal? {
     let bystanders = try Bystanders()
     let peer = try bystanders.world.raw()
     let wanted = try #require(layout ?? PixelLayout(size: Size(width: 32, height: 32), format: .xrgb8888))
@@ -104,22 +104,6 @@ import Testing
     let refusal = try peer.refusal()
     try bystanders.areFine()
     return refusal
-  }
-
-  @Test func `a file that can shrink is refused`() throws {
-    let directory = TemporaryDirectory()
-    let path = directory.path + "/hub.sock"
-    let raw = open(path, O_RDWR | O_CREAT, 0o600)
-    try #require(raw >= 0 && ftruncate(raw, 1 << 20) == 0)
-    let file = FileDescriptor(adopting: raw)
-    #expect(try offer(file.raw)?.code == .badBuffer)
-  }
-
-  @Test func `a memory file that is not sealed is refused`() throws {
-    let raw = try #require(unsealedMemoryFile(count: 1 << 20))
-    let file = FileDescriptor(adopting: raw)
-    let reader = try SharedMemory.reopenReadOnly(file.raw)
-    #expect(try offer(reader.raw)?.code == .badBuffer)
   }
 
   @Test func `a descriptor that can write is refused`() throws {
@@ -133,8 +117,8 @@ import Testing
   }
 
   @Test func `a file shorter than its layout is refused, also by one byte and near 2^63`() throws {
-    let file = try SharedMemory.create(name: "test", count: 4096)
-    let reader = try SharedMemory.reopenReadOnly(file.raw)
+    let file = try SharedMemoryFile(name: "test", count: 4096)
+    let reader = try file.readOnly()
     let size = Size(width: 32, height: 32)
     for offset in [1, 1 << 40, UInt64(Int64.max) - 4096] as [UInt64] {
       let layout = try #require(PixelLayout(size: size, format: .xrgb8888, offset: offset))
@@ -249,7 +233,7 @@ import Testing
     try second.hello(.producer, "bystander")
     let refusal = try second.refusal()
     #expect(refusal?.code == .nameInUse)
-    #expect(refusal?.reason.contains("process \(getpid())") == true)
+    #expect(refusal?.reason.contains("process \(World.ownProcessID)") == true)
     try bystanders.areFine()
   }
 
@@ -367,14 +351,6 @@ import Testing
     }
     try bystanders.areFine()
   }
-}
-
-/// A memory file without seals (the project's own always have them).
-private func unsealedMemoryFile(count: Int) -> Int32? {
-  typealias Create = @convention(c) (UnsafePointer<CChar>, UInt32) -> Int32
-  guard let symbol = dlsym(nil, "memfd_create") else { return nil }
-  let raw = unsafeBitCast(symbol, to: Create.self)("unsealed", 3)
-  return ftruncate(raw, count) == 0 ? raw : nil
 }
 
 /// This process's resident memory.

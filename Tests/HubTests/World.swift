@@ -112,6 +112,15 @@ final class World {
 
   var path: String { directory.path + "/hub.sock" }
 
+  /// What the hub can know of a peer in this process: nothing where the system does not say who connects.
+  static let ownProcessID = ownCredentials?.pid ?? 0
+  static let ownUserID = ownCredentials?.uid ?? .max
+
+  private static let ownCredentials: UnixSocket.PeerCredentials? = {
+    guard let pair = try? UnixSocket.pair(.sequencedPacket) else { return nil }
+    return (try? UnixSocket.peerCredentials(pair.first.raw)) ?? nil
+  }()
+
   func startHub(_ configure: (inout Hub.Configuration) -> Void = { _ in }) throws {
     var configuration = Hub.Configuration()
     configuration.grace = .zero
@@ -208,15 +217,15 @@ final class BackgroundThread: @unchecked Sendable {
   }
 
   private var handle = pthread_t()
-  private let done: SharedDescriptor
+  private let done: Doorbell
 
   init(body: @escaping @Sendable () -> Void) throws {
-    done = SharedDescriptor(try Doorbell.create())
+    done = try Doorbell()
     let done = done
     let boxed = Unmanaged.passRetained(
       Body {
         body()
-        Doorbell.ring(done.raw)
+        done.ring()
       })
     pthread_create(
       &handle, nil,
@@ -228,7 +237,7 @@ final class BackgroundThread: @unchecked Sendable {
   }
 
   var isDone: Bool {
-    var entry = pollfd(fd: done.raw, events: Int16(POLLIN), revents: 0)
+    var entry = pollfd(fd: done.waiting.raw, events: Int16(POLLIN), revents: 0)
     return poll(&entry, 1, 0) == 1
   }
 

@@ -17,7 +17,7 @@ struct MemoryFaultTests {
   @Test("a truncated file reads as zeros and rings the bell")
   func truncated() throws {
     let file = try unsealedFile(pages: 4)
-    let bell = SharedDescriptor(try Doorbell.create())
+    let bell = try Doorbell()
     let mapping = try MemoryMapping(descriptor: file.raw, count: 4 * SharedMemory.pageSize, access: .readWrite)
     let guardian = try FaultGuard(mapping, bell: bell)
     mapping.base.storeBytes(of: 7, as: UInt8.self)
@@ -26,14 +26,14 @@ struct MemoryFaultTests {
 
     #expect(mapping.base.load(fromByteOffset: SharedMemory.pageSize, as: UInt8.self) == 0)
     #expect(guardian.hasFaulted)
-    #expect(Doorbell.drain(bell.raw))
+    #expect(bell.drain())
     mapping.base.storeBytes(of: 9, toByteOffset: 3 * SharedMemory.pageSize, as: UInt8.self)
     #expect(mapping.base.load(fromByteOffset: 3 * SharedMemory.pageSize, as: UInt8.self) == 9)
   }
 
   @Test("a fault is counted for its own mapping only")
   func ownMapping() throws {
-    let bell = SharedDescriptor(try Doorbell.create())
+    let bell = try Doorbell()
     let first = try unsealedFile(pages: 1)
     let second = try unsealedFile(pages: 1)
     let kept = try MemoryMapping(descriptor: first.raw, count: SharedMemory.pageSize, access: .readWrite)
@@ -50,7 +50,7 @@ struct MemoryFaultTests {
   @Test("guards are free again when they go")
   func reuse() throws {
     let file = try unsealedFile(pages: 1)
-    let bell = SharedDescriptor(try Doorbell.create())
+    let bell = try Doorbell()
     let mapping = try MemoryMapping(descriptor: file.raw, count: SharedMemory.pageSize, access: .readOnly)
     for _ in 0..<5000 { _ = try FaultGuard(mapping, bell: bell) }
   }

@@ -82,19 +82,78 @@ struct TemporaryPath: ~Copyable {
     #expect(access(place.path, F_OK) == 0)
   }
 
-  @Test func `the kernel names the peer`() throws {
+  @Test func `a socket for its owner only lets no other user in`() throws {
     let place = TemporaryPath()
-    let listener = try UnixSocket.listen(path: place.path, kind: .sequencedPacket)
-    let client = try UnixSocket.connect(path: place.path, kind: .sequencedPacket)
-    guard let server = try UnixSocket.accept(listener.raw) else {
-      Issue.record("nobody to accept")
-      return
+    let listener = try UnixSocket.listen(path: place.path, kind: .sequencedPacket, ownerOnly: true)
+    var status = stat()
+    #expect(lstat(place.path, &status) == 0 && status.st_mode & 0o777 == 0o600)
+    #expect(listener.raw >= 0)
+  }
+
+  @Test func `pieces that lie apart are sent as one`() throws {
+    let pair = try UnixSocket.pair(.stream)
+    var words: (UInt32, UInt32, UInt32) = (0x0101_0101, 0, 0x0202_0202)
+    let sent = try withUnsafeMutableBytes(of: &words) { bytes -> Int? in
+      var pieces = [
+        iovec(iov_base: bytes.baseAddress, iov_len: 4), iovec(iov_base: bytes.baseAddress.map { $0 + 8 }, iov_len: 3),
+      ]
+      return try pieces.withUnsafeMutableBufferPointer { try UnixSocket.send(pair.first.raw, gathering: $0) }
     }
-    let credentials = try UnixSocket.peerCredentials(server.raw)
-    #expect(credentials.pid == getpid())
-    #expect(credentials.uid == getuid())
-    #expect(try UnixSocket.accept(listener.raw) == nil)
-    #expect(client.raw >= 0)
+    #expect(sent == 7)
+    var room = [UInt8](repeating: 0, count: 16)
+    var none: [Int32] = []
+    let received = try room.withUnsafeMutableBytes {
+      try UnixSocket.receive(pair.second.raw, into: $0, descriptors: &none)
+    }
+    #expect(received == .bytes(7, truncated: false))
+    #expect(room.prefix(8) == [1, 1, 1, 1, 2, 2, 2, 0])
+  }
+
+  @Test func `a full socket takes no pieces instead of waiting`() throws {
+    let pair = try UnixSocket.pair(.stream)
+    var bytes = [UInt8](repeating: 0, count: 100_000)
+    let isFull = try bytes.withUnsafeMutableBytes { bytes -> Bool in
+      var piece = [iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)]
+      return try piece.withUnsafeMutableBufferPointer { piece in
+        for _ in 0..<1000 where try UnixSocket.send(pair.first.raw, gathering: piece) == nil { return true }
+        return false
+      }
+    }
+    #expect(isFull)
+  }
+
+  @Test func `who wants to wait gets everything through, whatever is non-blocking`() throws {
+    let (first, second) = try UnixSocket.pair(.stream).take()
+    defer { closeAll([first, second]) }
+    let total = 4 << 20
+    let reader = try Thread {
+      var room = [UInt8](repeating: 0, count: 64 << 10)
+      var none: [Int32] = []
+      var count = 0
+      while count < total {
+        let received = try? room.withUnsafeMutableBytes {
+          try UnixSocket.receive(second, into: $0, descriptors: &none, wait: false)
+        }
+        if case .bytes(let more, _)? = received { count += more } else { usleep(100) }
+      }
+    }
+    let sent = try [UInt8](repeating: 1, count: total).withUnsafeBytes {
+      try UnixSocket.send(first, $0, wait: true)
+    }
+    #expect(sent == total)
+    reader.join()
+  }
+
+  @Test func `a connection has ended once its peer has closed and everything was read`() throws {
+    let (first, second) = try UnixSocket.pair(.stream).take()
+    #expect(!UnixSocket.hasEnded(second))
+    _ = try [UInt8](repeating: 1, count: 3).withUnsafeBytes { try UnixSocket.send(first, $0) }
+    closeAll([first])
+    #expect(!UnixSocket.hasEnded(second))
+    var received: [Int32] = []
+    #expect(try receive(second, descriptors: &received) == .bytes(3, truncated: false))
+    #expect(UnixSocket.hasEnded(second))
+    closeAll([second])
   }
 
   @Test(arguments: ["", String(repeating: "x", count: 200)])

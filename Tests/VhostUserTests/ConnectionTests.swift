@@ -13,11 +13,13 @@ struct ConnectionTests {
     let bench = try Bench()
     for round in 1...50 {
       let tracer = try Tracer()
+      let kick = try KickTracer()
       try bench.start()
       try bench.frontend.openBackendChannel()
       #expect(try bench.echoes())
       let which = VringDescriptor(index: 1, hasDescriptor: true)
-      for request in [Request.setVringKick(which), .setBackendReqFd, .gpuSetSocket] {
+      try bench.frontend.call(.setVringKick(which), descriptors: [kick.raw])
+      for request in [Request.setBackendReqFd, .gpuSetSocket] {
         try bench.frontend.call(request, descriptors: [tracer.raw])
       }
       try bench.reconnect()
@@ -27,6 +29,7 @@ struct ConnectionTests {
       #expect(bench.device.memory?.regions.isEmpty == true)
       bench.recorder.displaySockets = []
       #expect(tracer.isClosedEverywhere())
+      #expect(kick.isClosedEverywhere())
     }
   }
 

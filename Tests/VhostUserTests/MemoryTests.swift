@@ -155,8 +155,8 @@ struct MemoryTests {
     try bench.frontend.negotiate()
     let description = RegionDescription(guestAddress: 0, size: 4096, userAddress: 1 << 40, mmapOffset: 0)
     let pair = try UnixSocket.pair(.stream)
-    let bell = try Doorbell.create()
-    for raw in [pair.first.raw, bell.raw] {
+    let bell = try Doorbell()
+    for raw in [pair.first.raw, bell.ringing.raw] {
       #expect(throws: (any Error).self) { try bench.frontend.call(.addMemReg(description), descriptors: [raw]) }
       #expect(bench.recorder.refusals.last == .regionNoFile(description))
     }
@@ -204,19 +204,19 @@ struct MemoryTests {
     let file = try unsealedFile(count: 1 << 16)
     let memory = RegionDescription(guestAddress: 0, size: 1 << 16, userAddress: 1 << 40, mmapOffset: 0)
     try bench.frontend.call(.setMemTable([memory]), descriptors: [file.raw])
-    let kick = try Doorbell.create()
+    let kick = try Doorbell()
     let which = VringDescriptor(index: 0, hasDescriptor: true)
     try bench.frontend.call(.setVringNum(VringState(index: 0, num: 16)))
     try bench.frontend.call(
       .setVringAddr(
         VringAddress(index: 0, descriptor: 1 << 40, used: (1 << 40) + 8192, available: (1 << 40) + 4096)))
-    try bench.frontend.call(.setVringKick(which), descriptors: [kick.raw])
+    try bench.frontend.call(.setVringKick(which), descriptors: [kick.waiting.raw])
     try bench.frontend.call(.setVringEnable(VringState(index: 0, num: 1)))
-    Doorbell.ring(kick.raw)
+    kick.ring()
     bench.turn(4)
     #expect(bench.device.running == [0])
     #expect(ftruncate(file.raw, 0) == 0)
-    Doorbell.ring(kick.raw)
+    kick.ring()
     #expect(bench.frontend.waitForHangup())
     #expect(bench.recorder.disconnections == [.memoryFault])
     #expect(bench.device.running.isEmpty)

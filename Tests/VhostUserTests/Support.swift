@@ -149,6 +149,34 @@ final class Tracer {
   }
 }
 
+/// A doorbell's waiting end to hand out, and a way to see whether every copy of it has been closed.
+final class KickTracer {
+  private let ringing: FileDescriptor
+  private var waiting: FileDescriptor?
+
+  init() throws {
+    var ends: [Int32] = [-1, -1]
+    try #require(pipe(&ends) == 0)
+    waiting = FileDescriptor(adopting: ends[0])
+    ringing = FileDescriptor(adopting: ends[1])
+  }
+
+  /// The descriptor to hand out.
+  var raw: Int32 {
+    switch waiting {
+    case .some(let end): end.raw
+    case .none: -1
+    }
+  }
+
+  /// Closes our own copy; whether it was the last one.
+  func isClosedEverywhere() -> Bool {
+    waiting = nil
+    var entry = pollfd(fd: ringing.raw, events: 0, revents: 0)
+    return poll(&entry, 1, 0) == 1 && entry.revents & Int16(POLLERR) != 0
+  }
+}
+
 /// A file without seals, as a hostile front-end shares it.
 func unsealedFile(count: Int) throws -> FileDescriptor {
   var path = Array("/tmp/muntin-memory-XXXXXX".utf8CString)

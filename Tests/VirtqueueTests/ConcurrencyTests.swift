@@ -10,7 +10,7 @@ import Testing
   @Test(arguments: Format.allCases, [true, false])
   func `two threads that sleep between requests never lose a wake-up`(format: Format, eventIndex: Bool) throws {
     let pair = try Pair(format, size: 16, eventIndex: eventIndex)
-    let device = DeviceThread(queue: pair.queue, doorbell: pair.driver.kickDescriptor, total: 30_000)
+    let device = DeviceThread(queue: pair.queue, doorbell: pair.driver.kickBell, total: 30_000)
     let thread = try start(device)
     var random = SplitMix(state: 1)
     var offered = 0
@@ -25,13 +25,13 @@ import Testing
         while pair.driver.poll() != nil { completed += 1 }
       } while pair.driver.enableCalls()
       guard completed < offered || offered < device.total else { break }
-      guard completed == offered || sleep(until: pair.driver.callDescriptor) else {
+      guard completed == offered || sleep(until: pair.driver.callBell) else {
         Issue.record("no call for 5 s: \(completed) of \(offered) seen, \(device.served) served")
         break
       }
     }
     device.isOver = true
-    Doorbell.ring(pair.driver.kickDescriptor.raw)
+    pair.driver.kickBell.ring()
     pthread_join(thread, nil)
     #expect(!device.overslept)
     #expect(completed == device.total)
@@ -55,14 +55,14 @@ import Testing
 /// A device that serves one queue, kicked by its doorbell only.
 private final class DeviceThread {
   let queue: Virtqueue
-  let doorbell: SharedDescriptor
+  let doorbell: Doorbell
   let total: Int
   private(set) var served = 0
   private(set) var overslept = false
   /// Set before the last ring of the doorbell, which orders it.
   nonisolated(unsafe) var isOver = false
 
-  init(queue: Virtqueue, doorbell: SharedDescriptor, total: Int) {
+  init(queue: Virtqueue, doorbell: Doorbell, total: Int) {
     self.queue = queue
     self.doorbell = doorbell
     self.total = total
@@ -88,8 +88,8 @@ private final class DeviceThread {
 }
 
 /// Sleeps until the doorbell rings; false when it does not for 5 s.
-private func sleep(until doorbell: SharedDescriptor) -> Bool {
-  var entry = pollfd(fd: doorbell.raw, events: Int16(POLLIN), revents: 0)
+private func sleep(until doorbell: Doorbell) -> Bool {
+  var entry = pollfd(fd: doorbell.waiting.raw, events: Int16(POLLIN), revents: 0)
   while poll(&entry, 1, 5000) < 0 {}
-  return Doorbell.drain(doorbell.raw)
+  return doorbell.drain()
 }

@@ -82,10 +82,10 @@ import Testing
     try pair.serve()
     pair.queue.notifyIfNeeded()
     #expect(!pair.driver.wasCalled())
-    pair.queue.callDescriptor = pair.driver.callDescriptor
+    pair.queue.callDescriptor = pair.driver.callBell.ringing
     #expect(pair.driver.wasCalled())
     pair.queue.callDescriptor = nil
-    pair.queue.callDescriptor = pair.driver.callDescriptor
+    pair.queue.callDescriptor = pair.driver.callBell.ringing
     #expect(!pair.driver.wasCalled())
   }
 

@@ -31,7 +31,7 @@ final class Pair {
     var configuration = driver.configuration
     configuration.indirectDescriptors = indirect
     queue = try Virtqueue(index: 0, configuration: configuration, memory: memory)
-    queue.callDescriptor = driver.callDescriptor
+    queue.callDescriptor = driver.callBell.ringing
   }
 
   /// Offers a request of `readable` bytes with room for `writable`.
@@ -74,7 +74,7 @@ final class Pair {
     var configuration = queue.configuration
     configuration.base = queue.stop()
     queue = try Virtqueue(index: 0, configuration: configuration, memory: memory)
-    queue.callDescriptor = driver.callDescriptor
+    queue.callDescriptor = driver.callBell.ringing
     return configuration.base
   }
 }

@@ -151,7 +151,7 @@ private final class World {
   // MARK: Device
 
   private func wakeDevice() throws {
-    guard Doorbell.drain(pair.driver.kickDescriptor.raw) else { return }
+    guard pair.driver.kickBell.drain() else { return }
     try process()
   }
 

@@ -55,16 +55,11 @@ int muntin_next_signal(int fd);
 
 // ---- sockets ----
 
-/// MSG_DONTWAIT.
-enum { MUNTIN_DONTWAIT = 0x40 };
+/// MSG_DONTWAIT and MSG_CMSG_CLOEXEC.
+enum { MUNTIN_DONTWAIT = 0x40, MUNTIN_CMSG_CLOEXEC = 0x40000000 };
 /// accept4(2), non-blocking and close-on-exec.
 int muntin_accept(int fd);
-/// sendmsg(2) with SCM_RIGHTS, MSG_NOSIGNAL; `flags` is added.
-ssize_t muntin_send(int fd, const void *bytes, size_t count, const int *descriptors, int descriptor_count, int flags);
-/// recvmsg(2), MSG_CMSG_CLOEXEC. `*descriptor_count` is the room on entry and the number received on return;
-/// `*truncated` is set when the message or its descriptors did not fit (surplus ones are closed by the kernel).
-ssize_t muntin_receive(int fd, void *bytes, size_t count, int *descriptors, int *descriptor_count, int *truncated,
-                       int flags);
+/// getsockopt(SO_PEERCRED).
 int muntin_peer_credentials(int fd, int32_t *pid, uint32_t *uid, uint32_t *gid);
 
 // ---- child processes ----
@@ -94,33 +89,5 @@ int muntin_reap(pid_t pid, int *code, int *signal);
 /// Runs 100,000 rounds of a loop in a virtual machine of one page and says how long they took. Negative with errno when a
 /// step fails, which `*step` names.
 int muntin_try_kvm(const char **step, int64_t *nanoseconds);
-// ---- memory that a peer may take away (sigbus.c) ----
-
-/// Guards mapped memory: when an access raises SIGBUS because the file behind it has been truncated, all of the range
-/// becomes zeroed private memory, the access goes on, and `bell`, an eventfd, is rung. The range must be a whole mapping.
-/// Returns a slot, or -1 with errno ENOSPC or that of sigaction(2).
-int muntin_fault_guard(void *base, size_t count, int bell);
-/// Whether the slot's memory was taken away.
-int muntin_fault_happened(int slot);
-/// Ends the guard; call before the memory is unmapped.
-void muntin_fault_unguard(int slot);
-
-// ---- large copies ----
-
-enum { MUNTIN_STREAM_LANES = 4 };
-struct muntin_stream_lane {
-  char *target;
-  const char *source;
-  size_t count;
-};
-/// Pieces that are copied together; all zero at first.
-struct muntin_stream {
-  struct muntin_stream_lane lanes[MUNTIN_STREAM_LANES];
-  int count;
-};
-/// Copies a piece with stores that go past the caches, now or with the pieces that follow.
-void muntin_stream_copy(struct muntin_stream *stream, void *target, const void *source, size_t count);
-/// Copies what is left; everything is there when it returns.
-void muntin_stream_finish(struct muntin_stream *stream);
 
 #endif

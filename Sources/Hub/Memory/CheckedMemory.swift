@@ -21,15 +21,18 @@ struct CheckedMemory {
       throw Refusal(.badBuffer, reason: "the memory is shorter than its layout (\(layout.byteCount) bytes)")
     }
     let shared = SharedDescriptor(descriptor)
-    self.descriptor = shared
     switch memory.kind {
     case .dmaBuf:
+      self.descriptor = shared
       byteCount = try Self.dmaBuf(shared.raw, memory)
       files = []
     case .ranges:
       byteCount = memory.byteCount
-      files = try Self.ranges(shared.raw, memory, memories)
+      let table = try Self.ranges(shared.raw, memory, memories)
+      files = table.memories.compactMap { memories[$0] }
+      self.descriptor = try Self.settled(table, shared)
     default:
+      self.descriptor = shared
       byteCount = try Self.file(shared.raw, offset: memory.offset, byteCount: memory.byteCount)
       files = []
     }
@@ -37,8 +40,8 @@ struct CheckedMemory {
 
   /// A memory file outside a VM's buffers, as a display's frame is.
   static func file(_ raw: Int32, offset: UInt64, byteCount: UInt64) throws(Refusal) -> UInt64 {
-    guard SharedMemory.isSealedAgainstResize(raw) else {
-      throw Refusal(.badBuffer, reason: "not a memory file sealed with F_SEAL_SHRINK and F_SEAL_GROW")
+    guard SharedMemory.mayBeShared(raw) else {
+      throw Refusal(.badBuffer, reason: "not \(SharedMemory.whatPeersOffer)")
     }
     guard SharedMemory.isReadOnly(raw) else {
       throw Refusal(.badBuffer, reason: "the descriptor can write: open it read-only")
@@ -62,14 +65,26 @@ struct CheckedMemory {
 
   private static func ranges(
     _ raw: Int32, _ memory: MemoryDescription, _ memories: ProducerMemories
-  ) throws(Refusal) -> [MemoryEntry] {
+  ) throws(Refusal) -> RangeTable {
     do throws(RangeTableError) {
       let table = try RangeTable(file: raw)
       try table.check { memories[$0]?.byteCount }
       guard table.byteCount == memory.byteCount else { throw .badLength(table.byteCount) }
-      return table.memories.compactMap { memories[$0] }
+      return table
     } catch {
       throw Refusal(.badBuffer, reason: error.description)
+    }
+  }
+
+  /// The table as consumers get it: the producer's file where that cannot change any more, else a copy of our own.
+  private static func settled(
+    _ table: RangeTable, _ file: SharedDescriptor
+  ) throws(Refusal) -> SharedDescriptor {
+    if SharedMemory.fixesContents { return file }
+    do {
+      return SharedDescriptor(try table.makeFile())
+    } catch {
+      throw Refusal(.limit, reason: error.description)
     }
   }
 }

@@ -6,13 +6,14 @@ import Platform
 // What parties may do with each other's buffers (protocol.md section 8).
 extension Hub {
   /// Who may connect under which name.
-  func identityRefusal(of hello: Hello, _ credentials: UnixSocket.PeerCredentials) -> Refusal? {
-    if hello.role == .application, let user = configuration.applications[hello.name]?.user {
-      return user == credentials.uid
-        ? nil : Refusal(.notPermitted, reason: "application \(hello.name) is another user's (\(credentials.uid))")
+  func identityRefusal(of hello: Hello, _ credentials: UnixSocket.PeerCredentials?) -> Refusal? {
+    let user = credentials.map { "user \($0.uid)" } ?? "an unknown user"
+    if hello.role == .application, let owner = configuration.applications[hello.name]?.user {
+      return owner == credentials?.uid
+        ? nil : Refusal(.notPermitted, reason: "application \(hello.name) is another user's, not of \(user)")
     }
     return configuration.admits(credentials)
-      ? nil : Refusal(.notPermitted, reason: "user \(credentials.uid) may not be \(hello.role) \(hello.name)")
+      ? nil : Refusal(.notPermitted, reason: "\(user) may not be \(hello.role) \(hello.name)")
   }
 
   /// What `party` may do with a buffer; nil: it must not know of it.

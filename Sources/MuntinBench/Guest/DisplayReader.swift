@@ -18,11 +18,11 @@ final class DisplayReader: Sendable {
   private let thread = Mutex<BackgroundThread?>(nil)
   private let updateCount = Atomic<Int>(0)
   private let lastUpdate = Atomic<Int64>(0)
-  private let bell: SharedDescriptor
+  private let bell: Doorbell
   private let ringsBell = Atomic<Bool>(false)
 
   init() throws(BenchError) {
-    bell = try system { () throws(SystemError) in SharedDescriptor(try Doorbell.create()) }
+    bell = try system { () throws(SystemError) in try Doorbell() }
   }
 
   /// How many pictures, or parts of them, have come in whole.
@@ -36,9 +36,9 @@ final class DisplayReader: Sendable {
   /// Sleeps until more than `count` pictures have come.
   func wait(beyond count: Int) throws(BenchError) {
     while self.count <= count {
-      var file = pollfd(fd: bell.raw, events: Int16(POLLIN), revents: 0)
+      var file = pollfd(fd: bell.waiting.raw, events: Int16(POLLIN), revents: 0)
       guard poll(&file, 1, 5000) > 0 else { throw .timedOut("no picture for 5 s") }
-      Doorbell.drain(bell.raw)
+      bell.drain()
     }
   }
 
@@ -89,7 +89,7 @@ final class DisplayReader: Sendable {
     case Request.update:
       lastUpdate.store(Stopwatch.now, ordering: .releasing)
       updateCount.add(1, ordering: .releasing)
-      if ringsBell.load(ordering: .acquiring) { Doorbell.ring(bell.raw) }
+      if ringsBell.load(ordering: .acquiring) { bell.ring() }
     case Request.protocolFeatures: answer(request, byteCount: 8, firstWord: Self.edidFeature, socket)
     case Request.displayInfo: answer(request, byteCount: 408, socket)
     case Request.edid: answer(request, byteCount: 1056, socket)

@@ -9,8 +9,8 @@ final class FrameWatcher: Sendable {
   private let hubPath: String
   private let display: PeerName
   private let size: Size
-  private let bell: SharedDescriptor
-  private let stopBell: SharedDescriptor
+  private let bell: Doorbell
+  private let stopBell: Doorbell
   private let thread = Mutex<BackgroundThread?>(nil)
   private let frameCount = Atomic<Int>(0)
   private let newestSerial = Atomic<UInt64>(0)
@@ -23,7 +23,7 @@ final class FrameWatcher: Sendable {
     self.display = display
     self.size = size
     (bell, stopBell) = try system { () throws(SystemError) in
-      (SharedDescriptor(try Doorbell.create()), SharedDescriptor(try Doorbell.create()))
+      (try Doorbell(), try Doorbell())
     }
   }
 
@@ -40,9 +40,9 @@ final class FrameWatcher: Sendable {
   /// Sleeps until a flush beyond `serial` has been seen; the bell must be on.
   func wait(beyond serial: UInt64) throws(BenchError) {
     while self.serial <= serial {
-      var file = pollfd(fd: bell.raw, events: Int16(POLLIN), revents: 0)
+      var file = pollfd(fd: bell.waiting.raw, events: Int16(POLLIN), revents: 0)
       guard poll(&file, 1, 5000) > 0 else { throw .timedOut("no frame for 5 s") }
-      Doorbell.drain(bell.raw)
+      bell.drain()
     }
   }
 
@@ -53,7 +53,7 @@ final class FrameWatcher: Sendable {
 
   /// Ends the thread.
   func finish() {
-    Doorbell.ring(stopBell.raw)
+    stopBell.ring()
     thread.withLock { $0.take()?.join() }
   }
 
@@ -65,7 +65,7 @@ final class FrameWatcher: Sendable {
         hubPath: hubPath, display: display,
         description: DisplayDescription(size: size, refreshMillihertz: 60_000, output: "benchmark"), loop: loop)
       client.delegate = delegate
-      _ = try loop.watch(stopBell.raw, for: .readable) { [unowned loop] _ in loop.stop() }
+      _ = try loop.watch(stopBell.waiting.raw, for: .readable) { [unowned loop] _ in loop.stop() }
       client.start()
       try loop.run()
       client.stop()
@@ -78,7 +78,7 @@ final class FrameWatcher: Sendable {
     lastFrame.store(Stopwatch.now, ordering: .releasing)
     frameCount.add(1, ordering: .releasing)
     newestSerial.store(serial, ordering: .releasing)
-    if ringsBell.load(ordering: .acquiring) { Doorbell.ring(bell.raw) }
+    if ringsBell.load(ordering: .acquiring) { bell.ring() }
   }
 
   /// Lives on the thread.

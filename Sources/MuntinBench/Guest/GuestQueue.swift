@@ -45,7 +45,7 @@ final class GuestQueue {
 
   private func sleep() throws(BenchError) -> Int {
     if ring.enableCalls() { return take() }
-    var file = pollfd(fd: ring.callDescriptor.raw, events: Int16(POLLIN), revents: 0)
+    var file = pollfd(fd: ring.callBell.waiting.raw, events: Int16(POLLIN), revents: 0)
     guard poll(&file, 1, 10_000) > 0 else { throw .timedOut("no call from the device for 10 s") }
     _ = ring.wasCalled()
     return take()

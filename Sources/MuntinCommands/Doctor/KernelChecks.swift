@@ -11,9 +11,9 @@ enum KernelChecks {
 
   private static var memoryFiles: Finding {
     do {
-      let file = try SharedMemory.create(name: "muntin-doctor", count: SharedMemory.pageSize)
-      _ = try SharedMemory.reopenReadOnly(file.raw)
-      guard SharedMemory.isSealedAgainstResize(file.raw), ftruncate(file.raw, 0) < 0 else {
+      let file = try SharedMemoryFile(name: "muntin-doctor", count: SharedMemory.pageSize)
+      _ = try file.readOnly()
+      guard SharedMemory.mayBeShared(file.writable.raw), ftruncate(file.writable.raw, 0) < 0 else {
         return noMemoryFiles("memfd_create works, but its seals do not hold")
       }
     } catch {

@@ -100,17 +100,9 @@ final class DisplayOutput {
   /// Sends until the message is out (true) or the socket is full (false).
   func flush(to socket: Int32) throws(SystemError) -> Bool {
     while isBusy {
-      var message = msghdr()
-      message.msg_iov = vectors
-      message.msg_iovlen = fillVectors()
-      let count = sendmsg(socket, &message, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
-      if count >= 0 {
-        sent += count
-      } else if errno == EAGAIN || errno == ENOBUFS {
-        return false
-      } else if errno != EINTR {
-        throw .last("sendmsg")
-      }
+      let pieces = UnsafeMutableBufferPointer(start: vectors, count: fillVectors())
+      guard let count = try UnixSocket.send(socket, gathering: pieces) else { return false }
+      sent += count
     }
     rows = nil
     return true

@@ -14,9 +14,9 @@ public final class VirtqueueDriver {
   /// The ring, for the device: addresses of guest memory, starting position of a new queue.
   public let configuration: VirtqueueConfiguration
   /// Wakes the device.
-  public let kickDescriptor: SharedDescriptor
+  public let kickBell: Doorbell
   /// Wakes the driver.
-  public let callDescriptor: SharedDescriptor
+  public let callBell: Doorbell
 
   @exclusivity(unchecked) private var queue: DriverQueue
   /// The memory of the indirect tables, by token.
@@ -41,8 +41,8 @@ public final class VirtqueueDriver {
     configuration = VirtqueueConfiguration(
       size: size, format: format, eventIndex: eventIndex, indirectDescriptors: true, addresses: addresses)
     do {
-      kickDescriptor = SharedDescriptor(try Doorbell.create())
-      callDescriptor = SharedDescriptor(try Doorbell.create())
+      kickBell = try Doorbell()
+      callBell = try Doorbell()
     } catch {
       throw .system(error)
     }
@@ -114,7 +114,7 @@ public final class VirtqueueDriver {
   @discardableResult
   public func kick() -> Bool {
     let wanted = queue.wantsKick()
-    if wanted { Doorbell.ring(kickDescriptor.raw) }
+    if wanted { kickBell.ring() }
     return wanted
   }
 
@@ -130,7 +130,7 @@ public final class VirtqueueDriver {
 
   /// Whether the device has called since this was asked last.
   public func wasCalled() -> Bool {
-    Doorbell.drain(callDescriptor.raw)
+    callBell.drain()
   }
 
   // MARK: Hostile acts

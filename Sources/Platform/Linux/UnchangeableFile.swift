@@ -4,6 +4,9 @@ import Glibc
 // Memory files whose contents, too, are fixed for good.
 
 extension SharedMemory {
+  /// Whether ``isUnchangeable(_:)`` knows; where not, who has checked a file passes on a copy of its own.
+  public static let fixesContents = true
+
   /// Makes a memory file with these contents that nobody, its maker included, can change any more.
   public static func createUnchangeable(
     name: String, contents: UnsafeRawBufferPointer
@@ -40,21 +43,5 @@ extension SharedMemory {
       guard count > 0 else { throw SystemError(call: "pread", code: EIO) }
       offset += count
     }
-  }
-}
-
-// MARK: What a descriptor is
-
-extension SharedMemory {
-  /// Whether the descriptor can neither write the file nor map it for writing.
-  public static func isReadOnly(_ raw: Int32) -> Bool {
-    let flags = fcntl(raw, F_GETFL)
-    return flags >= 0 && flags & O_ACCMODE == O_RDONLY
-  }
-
-  /// Whether it is a file in memory or elsewhere, not a socket, device or pipe.
-  public static func isMemoryFile(_ raw: Int32) -> Bool {
-    var status = stat()
-    return fstat(raw, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
   }
 }

@@ -1,7 +1,7 @@
 // Large copies with stores that go past the caches, which Swift cannot express.
 #include <string.h>
 
-#include "CLinux.h"
+#include "CPOSIX.h"
 
 // Shorter pieces gain nothing; longer ones keep the memory busy by themselves.
 enum { SHORTEST = 512, LONGEST = 32 * 1024, LANES = MUNTIN_STREAM_LANES, TURN = 256, LINE = 64 };

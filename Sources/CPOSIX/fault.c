@@ -1,15 +1,19 @@
 // Survives SIGBUS of memory that a peer shared and then truncated. The handler uses only mmap, write and atomics on a
-// static table, all of which are safe in a signal handler on Linux.
-#define _GNU_SOURCE
+// static table. POSIX does not list mmap among the calls for signal handlers; where it is a bare system call, it is one.
+#define _DEFAULT_SOURCE
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "CLinux.h"
+#include "CPOSIX.h"
 
-enum { MAXIMUM_GUARDS = 2048 };
+enum { MAXIMUM_GUARDS = 8192 };
+
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
 
 struct guard {
   _Atomic(uintptr_t) base;  // 0: free

@@ -20,7 +20,7 @@ private final class ApplicationMachine {
   private let fuzzed: FuzzedHub
   private let writable: FileDescriptor
   private let sealed: FileDescriptor
-  private let bell: FileDescriptor
+  private let bell: Doorbell
 
   init(_ input: FuzzInput) throws(SystemError) {
     self.input = input
@@ -28,7 +28,7 @@ private final class ApplicationMachine {
     let file = try SharedMemoryFile(name: "fuzz", count: 65_536)
     sealed = try file.readOnly()
     writable = file.takeWritable()
-    bell = try Doorbell.create()
+    bell = try Doorbell()
   }
 
   func run() {
@@ -57,7 +57,7 @@ private final class ApplicationMachine {
       return offer.isWritable == isHonest ? writable.raw : sealed.raw
     case .update, .done:
       let choice = input.byte() % 8
-      return choice == 0 ? sealed.raw : choice < 4 ? bell.raw : nil
+      return choice == 0 ? sealed.raw : choice < 4 ? bell.waiting.raw : nil
     default: return nil
     }
   }

@@ -56,7 +56,8 @@ final class HubSink: DisplaySink {
   }
 
   func bufferRetired(_ buffer: HostBuffer) {
-    if client.retire(buffer.id) { retired[buffer.id] = buffer }
+    retired[buffer.id] = buffer
+    if !client.retire(buffer.id) { retired[buffer.id] = nil }
   }
 
   /// The device names the place of the picture's corner, the hub that of the pixel that points.

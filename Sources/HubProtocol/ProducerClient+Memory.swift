@@ -43,7 +43,9 @@ extension ProducerClient {
   }
 
   func receiveFreed(_ id: BufferID) {
-    if buffers.noteFreed(id) { delegate?.producer(self, freed: id) }
+    guard let isFromEarlierHub = buffers.noteFreed(id) else { return }
+    if isFromEarlierHub { delegate?.producer(self, revoked: id) }
+    delegate?.producer(self, freed: id)
   }
 }
 

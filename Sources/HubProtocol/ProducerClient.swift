@@ -12,7 +12,8 @@ public protocol ProducerClientDelegate: AnyObject {
   func producer(_ client: ProducerClient, requires requirements: ScanoutRequirements, of scanout: ScanoutIndex)
   /// Nobody holds a buffer any more that was given to `retire`: its memory and what is charged for it can be given back.
   func producer(_ client: ProducerClient, freed buffer: BufferID)
-  /// A consumer did not release a buffer in time and may still have it mapped; `freed` follows when it was retired.
+  /// A consumer did not release a buffer in time, or nobody knows whether one did, and it may still be mapped; `freed`
+  /// follows when it was retired.
   func producer(_ client: ProducerClient, revoked buffer: BufferID)
   /// The hub came or went (for logs).
   func producer(_ client: ProducerClient, link: HubLinkState)
@@ -107,6 +108,7 @@ public final class ProducerClient {
   public func retire(_ id: BufferID) -> Bool {
     let retirement = buffers.retire(id)
     if retirement == .unknown { return false }
+    if retirement == .unsure { delegate?.producer(self, revoked: id) }
     for index in scanouts.indices where scanouts[index].content?.buffer == id { turnOff(ScanoutIndex(index)) }
     link.schedulePump()
     return retirement == .waits
@@ -197,7 +199,10 @@ extension ProducerClient: HubLinkClient {
 
   func linkLost() {
     for index in scanouts.indices { latched(ScanoutIndex(index), through: scanouts[index].lastSerial) }
-    for id in buffers.forgetAnnounced() { delegate?.producer(self, freed: id) }
+    for id in buffers.forgetAnnounced() {
+      delegate?.producer(self, revoked: id)
+      delegate?.producer(self, freed: id)
+    }
   }
 
   func linkChanged(_ state: HubLinkState) {

@@ -64,19 +64,6 @@ import Testing
     #expect(world.hub?.registry.find(sharing.offered.id)?.state == .registered)
   }
 
-  @Test func `a grant revoked while the buffer is mapped ends the lease, and gives nothing new`() throws {
-    let world = try World { $0.leaseLimit = .milliseconds(60) }
-    let sharing = try world.sharing()
-    let acquired = try world.answer { sharing.holder.client.acquire(Acquisition(front), $0) }.get()
-    let mapped = try MemoryMapping(descriptor: acquired.descriptor.raw, count: 4096, access: .readOnly)
-    try world.answer { sharing.owner.client.revoke(sharing.grant, $0) }.get()
-    #expect(try world.answer { sharing.holder.client.acquire(Acquisition(front), $0) }.code == .notFound)
-    try world.wait("the owner lost control") { sharing.owner.log.lost == [sharing.offered.id] }
-    try sharing.offered.memory.punch()
-    #expect(mapped.bytes.loadUnaligned(as: UInt32.self) == 0)
-    #expect(world.hub?.registry.find(sharing.offered.id)?.life == .registered)
-  }
-
   @Test func `a grant given again in time lets the holder keep the buffer`() throws {
     let world = try World { $0.leaseLimit = .milliseconds(80) }
     let sharing = try world.sharing()

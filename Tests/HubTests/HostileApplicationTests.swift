@@ -94,7 +94,7 @@ import Testing
     let files = openDescriptors()
     for generation in 1...5000 as ClosedRange<UInt64> {
       let update = BufferUpdate(id: sharing.offered.id, damage: .empty, generation: generation)
-      sharing.owner.client.update(update, fence: SharedDescriptor(try Doorbell.create()))
+      sharing.owner.client.update(update, fence: try Doorbell().waiting)
       if generation % 8 == 0 { try world.turn(3) }
     }
     try world.turn(10)

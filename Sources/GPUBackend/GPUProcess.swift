@@ -17,6 +17,7 @@ public final class GPUProcess {
   private let hub: Hub?
   private let reporter: LedgerReporter?
   private let mirror: MirrorSink?
+  private var pagesTimer: EventLoop.TimerToken?
 
   /// A card with the hub it shows its pictures through.
   private struct Hub {
@@ -113,7 +114,9 @@ extension GPUProcess: VhostUserBackendDelegate {
   public func frontendConnected(_ peer: UnixSocket.PeerCredentials?) {
     log.info("front-end connected", ["vm": "\(options.vmName)", "process": "\(peer?.pid ?? 0)"])
     hub?.sink.setVMConnected(true)
-    ProgramPages.release(on: loop)
+    // Once, however often somebody connects.
+    if let pagesTimer { loop.cancel(pagesTimer) }
+    pagesTimer = ProgramPages.release(on: loop)
   }
 
   /// The VM has gone; its card waits for the next one.

@@ -7,15 +7,19 @@ import Platform
 public struct HubProcess {
   private let socketPath: String
   private let configuration: Hub.Configuration
+  private let reload: (() throws -> Layout)?
   private let logger: Logger
 
   /// A hub that `run` starts. Without a layout the VMs' scanouts stand in a row on each display.
+  ///
+  /// - Parameter reload: reads the layout again at SIGHUP; where it throws, the layout stays.
   public init(
-    socketPath: String, configuration: Hub.Configuration = Hub.Configuration(),
+    socketPath: String, configuration: Hub.Configuration = Hub.Configuration(), reload: (() throws -> Layout)? = nil,
     logger: Logger = Logger(label: "muntin.hub")
   ) {
     self.socketPath = socketPath
     self.configuration = configuration
+    self.reload = reload
     self.logger = logger
   }
 
@@ -25,12 +29,13 @@ public struct HubProcess {
   public func run() throws(SystemError) {
     DescriptorLimit.raise()
     let loop = try EventLoop()
-    try loop.onSignals([SIGINT, SIGTERM]) { signal in
+    let log = HubLog(logger)
+    let hub = Hub(loop: loop, configuration: configuration, report: log.note)
+    try loop.onSignals([SIGINT, SIGTERM] + (reload == nil ? [] : [SIGHUP])) { signal in
+      if signal == SIGHUP { return readLayout(for: hub) }
       logger.info("ending", metadata: ["signal": "\(signal)"])
       loop.stop()
     }
-    let log = HubLog(logger)
-    let hub = Hub(loop: loop, configuration: configuration, report: log.note)
     try prepareDirectory()
     try hub.listen(path: socketPath)
     defer { unlink(socketPath) }
@@ -46,6 +51,16 @@ public struct HubProcess {
   /// Whether programs of other users may connect: who they are is asked of the kernel, not of the file's mode.
   private var isForOthers: Bool {
     configuration.applications.values.contains { $0.user.map { $0 != geteuid() } ?? false }
+  }
+
+  private func readLayout(for hub: Hub) {
+    guard let reload else { return }
+    do {
+      hub.setLayout(try reload())
+      logger.notice("layout read again")
+    } catch {
+      logger.error("layout not read", metadata: ["reason": "\(error)"])
+    }
   }
 
   /// Makes the directory of the socket, not those above it.

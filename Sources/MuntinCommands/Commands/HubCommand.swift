@@ -12,8 +12,8 @@ struct HubCommand: ParsableCommand {
       Back-ends (`muntin gpu`) and displays (`muntin compositor`) connect to it and find each other. It touches no \
       pixel, and when it is started again, everybody comes back to it.
 
-      With --config the screens stand where the configuration places them. Without, they stand side by side in equal \
-      cells on every display.
+      With --config the screens stand where the configuration places them, and SIGHUP reads it again. Without, they \
+      stand side by side in equal cells on every display.
 
       EXAMPLES
         muntin hub --socket-path /run/muntin/hub.sock
@@ -41,6 +41,9 @@ struct HubCommand: ParsableCommand {
     PartProcess.begin()
     let path = socketPath ?? configuration?.hubSocket ?? HubSocket.defaultPath
     let settings = configuration.map { Hub.Configuration($0) } ?? Hub.Configuration()
-    try HubProcess(socketPath: path, configuration: settings, logger: log.logger("muntin.hub")).run()
+    try HubProcess(
+      socketPath: path, configuration: settings,
+      reload: config.map { file in { Layout(try Configuration(file: file)) } }, logger: log.logger("muntin.hub")
+    ).run()
   }
 }

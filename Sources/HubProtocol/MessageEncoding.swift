@@ -30,6 +30,9 @@ extension Message {
     case .layerCursor(_, let cursor): 32 + (cursor.image == nil ? 0 : Wire.cursorByteCount)
     case .layersSettled: 0
     case .screenshot: 64
+    case .producerLinkReady, .linkRoute, .flushesLinked, .producerLink, .linkScanouts, .flushesWanted, .linkDamage,
+      .consumerLinkReady, .consumerLink, .linkLatched:
+      linkPayloadByteCount
     case .vmRecord(let vm): 224 + LedgerReport.byteCount + 32 * min(vm.scanouts.count, ScanoutIndex.maximumCount)
     case .bufferRecord: 232
     case .displayRecord: 216
@@ -116,6 +119,9 @@ extension Message {
     case .layersSettled: break
     case .vmLedger(let report): report.write(to: &writer)
     case .application(let message): message.write(to: &writer)
+    case .producerLinkReady, .linkRoute, .flushesLinked, .producerLink, .linkScanouts, .flushesWanted, .linkDamage,
+      .consumerLinkReady, .consumerLink, .linkLatched:
+      writeLinkPayload(to: &writer)
     case .list(let kind, let cursor):
       writer.u32(kind.rawValue)
       writer.u32(0)

@@ -70,6 +70,16 @@ enum MessageSamples {
       ),
       (.frameRegister(buffer), 64, true),
       (.layerLatched(layer), 24, false),
+      (.producerLinkReady, 16, false),
+      (.linkRoute(LinkID(rawValue: 7), ScanoutSet(rawValue: 0x8001)), 32, false),
+      (.flushesLinked(scanout, count: 0x1_0000_0002), 32, false),
+      (.producerLink(LinkID(rawValue: 8), display: name), 88, true),
+      (.linkScanouts(LinkID(rawValue: 9), .all), 32, false),
+      (.flushesWanted(ScanoutSet(scanout)), 24, false),
+      (.linkDamage(scanout, generation: 0x0102_0304_0506_0708, rectangle), 48, false),
+      (.consumerLinkReady, 16, false),
+      (.consumerLink(LinkID(rawValue: 10), vm: name), 88, true),
+      (.linkLatched(scanout), 24, false),
       (.bufferRelease(id), 32, false),
       (.layerRecall(LayerRecall(id: layer, vm: name, scanout: scanout)), 96, false),
       (
@@ -100,97 +110,6 @@ enum MessageSamples {
       (.clientRecord(client), 120, false),
       (.frame(buffer, display: name), 128, true),
     ] + applications
-
-  static let application = Party(.application, name)
-  static let property = BufferProperty("camera", "front")!
-  static let ledger = LedgerReport(
-    totals: LedgerAmounts(
-      guestMemory: 1, hostAllocated: 2, imported: 3, bookkeeping: 4, buffers: 5, contexts: 6, descriptors: 7,
-      commands: 8),
-    promised: 9, limits: .usualLimits)
-  static let constraints: Constraints = {
-    var constraints = Constraints()
-    constraints.strideAlignment = 64
-    constraints.offsetAlignment = 4096
-    constraints.widthMultiple = 16
-    constraints.heightMultiple = 8
-    constraints.maximumWidth = 4096
-    constraints.maximumHeight = 2160
-    constraints.maximumStride = 16_384
-    constraints.isContiguous = true
-    constraints.cacheability = [.cached, .uncached]
-    constraints.memoryKinds = [.file, .dmaBuf]
-    constraints.formats = [.xrgb8888, .argb8888]
-    constraints.modifiers = [0, 1 << 56]
-    return constraints
-  }()
-  static let info = BufferInfo(
-    buffer: buffer, memory: ranges, owner: application, name: name, generation: 77, state: .shared, access: .readWrite,
-    leases: 3, properties: [property])
-  static let query: BufferQuery = {
-    var query = BufferQuery()
-    query.cursor = 4711
-    query.access = .readWrite
-    query.format = .xrgb8888
-    query.ownerKind = .application
-    query.ownerName = name
-    query.name = name
-    query.property = property
-    return query
-  }()
-
-  /// Those of section 8.
-  static let applications: [(message: Message, documented: Int, descriptor: Bool)] = [
-    (.vmLedger(ledger), 152, false),
-    (.application(.bufferRevoked(id)), 32, false),
-    (.application(.offer(BufferOffer(buffer: buffer, memory: ranges))), 176, true),
-    (
-      .application(
-        .offer(
-          BufferOffer(buffer: buffer, memory: ranges, name: name, isWritable: true, properties: [property]))), 304, true
-    ),
-    (.application(.withdraw(id)), 32, false),
-    (.application(.update(BufferUpdate(id: id, damage: rectangle, generation: 5))), 56, false),
-    (.application(.update(BufferUpdate(id: id, damage: rectangle, generation: 5))), 56, true),
-    (.application(.acquire(Acquisition(.id(id), access: .readWrite, wantsUpdates: true))), 176, false),
-    (.application(.acquire(Acquisition(.name(name, owner: application), waits: true))), 176, false),
-    (.application(.release(id)), 32, false),
-    (.application(.done(id, generation: 5)), 40, false),
-    (.application(.done(id, generation: 5)), 40, true),
-    (.application(.lookup(.name(name, owner: application))), 168, false),
-    (.application(.query(query)), 336, false),
-    (.application(.query(BufferQuery())), 336, false),
-    (.application(.constraints(constraints)), 320, false),
-    (.application(.constraints(Constraints())), 320, false),
-    (.application(.requirements([application, Party(.display, name)])), 168, false),
-    (
-      .application(.grant(GrantRequest(owner: application, to: Party(.vm, name), object: .id(id), access: .readWrite))),
-      248, false
-    ),
-    (.application(.grant(GrantRequest(to: application, object: .name(name)))), 248, false),
-    (.application(.grant(GrantRequest(to: application, object: .everything))), 248, false),
-    (.application(.revoke(GrantID(rawValue: 9))), 24, false),
-    (.application(.grants(cursor: 9)), 24, false),
-    (.application(.accepted(GrantID(rawValue: 9))), 24, false),
-    (.application(.accepted(nil)), 24, false),
-    (.application(.acquired(info)), 392, true),
-    (.application(.updated(BufferUpdate(id: id, damage: rectangle, generation: 5))), 56, true),
-    (.application(.updated(BufferUpdate(id: id, damage: rectangle, generation: 5))), 56, false),
-    (.application(.revoked(id, milliseconds: 10_000)), 40, false),
-    (.application(.retired(id, milliseconds: 10_000)), 40, false),
-    (.application(.requirementsMerged(constraints)), 320, false),
-    (.application(.bufferInfo(info)), 392, false),
-    (.application(.queryEnd(count: 3, next: 1 << 40)), 32, false),
-    (.application(.bufferDone(BufferDone(id: id, generation: 5, holder: 6, remaining: 7))), 48, true),
-    (.application(.bufferDone(BufferDone(id: id, generation: 5, holder: 6, remaining: 7))), 48, false),
-    (
-      .application(
-        .grantRecord(
-          GrantRecord(
-            id: GrantID(rawValue: 3), owner: application, grantee: Party(.display, name), object: .name(name),
-            access: .read, isConfigured: true))), 264, false
-    ),
-  ]
 
   static func bytes(of message: Message, serial: UInt64 = 42, descriptor: Bool = false) -> [UInt8] {
     var bytes = [UInt8](repeating: 0xee, count: message.byteCount)

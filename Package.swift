@@ -115,6 +115,16 @@ let package = Package(
       ["muntin", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),
+    .target(
+      name: "LifeSupport", dependencies: ["GPUDevice", "VhostUser", "Virtqueue", "Buffers", "Platform"],
+      path: "Tests/LifeSupport", swiftSettings: settings),
+    .executableTarget(
+      name: "LifeParts", dependencies: ["LifeSupport", "HubProtocol", "Buffers", "Platform"], path: "Tests/LifeParts",
+      swiftSettings: settings),
+    .testTarget(
+      name: "LifeTests",
+      dependencies: ["muntin", "LifeParts", "LifeSupport", "HubProtocol", "Buffers", "Platform"],
+      swiftSettings: settings),
     tests(of: "MuntinBench"),
     .testTarget(name: "LibraryTests", dependencies: ["CMuntin", "Platform"], swiftSettings: settings),
     tests(of: "FuzzBodies"),

@@ -144,6 +144,17 @@ extension HubSink: ProducerClientDelegate {
 
   func producer(_ client: ProducerClient, freed buffer: BufferID) { sharing?.freed(buffer) }
 
+  /// A consumer may keep the picture for ever: its pages go, so that it costs nothing and shows nothing any more.
+  func producer(_ client: ProducerClient, revoked buffer: BufferID) {
+    do throws(SystemError) {
+      guard try sharing?.punch(buffer) == true else { return }
+      log.warning("picture taken back from a consumer that did not release it", ["buffer": "\(buffer)"])
+    } catch {
+      log.warning(
+        "picture left with a consumer that did not release it", ["buffer": "\(buffer)", "reason": "\(error)"])
+    }
+  }
+
   func producer(_ client: ProducerClient, link: HubLinkState) {
     log.info("hub", ["state": "\(link)"])
   }

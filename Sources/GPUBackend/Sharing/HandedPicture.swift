@@ -1,5 +1,7 @@
 import Buffers
 import GPUDevice
+import Glibc
+import Platform
 import Virtqueue
 
 /// A picture as the hub has it. Kept for as long as somebody reads it: the memory, and what is charged for it, goes with
@@ -48,6 +50,13 @@ final class HandedPicture {
     let start = base + copy.layout.byteOffset(x: damage.x, y: damage.y)
     guard picture.copy(damage, to: start, stride: Int(copy.layout.stride)) else { return nil }
     return UInt64(damage.width) * UInt64(damage.height)
+  }
+
+  /// Gives the pages back to the system. Memory that the guest may still use is left alone: that is an error (EBUSY).
+  func punch() throws(SystemError) {
+    if let copy { return try copy.punch() }
+    guard case .host(let buffer) = picture.memory else { throw SystemError(call: "punch", code: EBUSY) }
+    try buffer.punch()
   }
 }
 

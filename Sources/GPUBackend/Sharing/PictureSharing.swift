@@ -58,6 +58,16 @@ final class PictureSharing {
   /// Nobody reads it any more.
   func freed(_ id: BufferID) { retired[id] = nil }
 
+  /// A reader does not let go of a picture that was given up: its memory is emptied, so that it costs nothing.
+  ///
+  /// - Returns: whether it was; false for one that is not known.
+  /// - Throws: what kept the system from it, as with memory that is the guest's.
+  func punch(_ id: BufferID) throws(SystemError) -> Bool {
+    guard let handed = retired[id] else { return false }
+    try handed.punch()
+    return true
+  }
+
   // MARK: Ways
 
   private func handOver(_ picture: Picture, for needs: ScanoutRequirements) throws(HandOverRefusal) -> HandedPicture {

@@ -86,6 +86,15 @@ struct GPUCommand: ParsableCommand {
     transform: ArgumentValue.blobAlignment)
   var blobAlignment: BlobAlignment?
 
+  @Option(
+    name: .customLong("limit"),
+    help: ArgumentHelp(
+      "Another limit of the guest's; may be repeated.",
+      discussion: "Bytes: guest_memory, imported, bookkeeping. Counts: buffers, contexts, descriptors, commands.",
+      valueName: "what=amount"),
+    transform: ArgumentValue.limit)
+  var limits: [ArgumentValue.Limit] = []
+
   @Flag(help: "Print what the back-end can do, as JSON, and exit.")
   var printCapabilities = false
 
@@ -138,6 +147,7 @@ struct GPUCommand: ParsableCommand {
     if let allocate { options.allocation = allocate }
     if let hostVisible { options.hostVisible = UInt64(hostVisible) }
     if let blobAlignment { options.blobAlignment = blobAlignment }
+    for limit in limits { options.limits[limit.quantity] = limit.amount }
     try GPUProcess(options, logger: log.logger("muntin.gpu")).run()
   }
 

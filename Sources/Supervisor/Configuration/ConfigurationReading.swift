@@ -38,9 +38,11 @@ extension Configuration {
   }
 
   private init(document: TOMLNode, folder: String) throws(ConfigurationError) {
-    let root = try TOMLTableReader(document, name: "the file", keys: ["hub", "display", "vm"])
+    let root = try TOMLTableReader(document, name: "the file", keys: ["hub", "display", "vm", "application", "grant"])
     var uniques = UniqueValues()
-    hubSocket = try Self.hubSocket(root, folder, &uniques)
+    let hub = try Self.hub(root)
+    hubSocket = try hub?.socket("socket", folder, &uniques)
+    leaseLimit = try hub?.number("lease_limit", in: Self.leaseLimits)?.value
     displays = []
     for node in try root.tables("display") {
       displays.append(try Display(node, folder, &uniques))
@@ -50,13 +52,17 @@ extension Configuration {
     for node in try root.tables("vm") {
       machines.append(try Machine(node, folder, displays, &uniques))
     }
+    applications = []
+    for node in try root.tables("application") { applications.append(try Application(node, &uniques)) }
+    grants = []
+    for node in try root.tables("grant") {
+      grants.append(try Grant(node, vms: machines.map(\.name), displays: displays.map(\.name)))
+    }
   }
 
-  private static func hubSocket(
-    _ root: TOMLTableReader, _ folder: String, _ uniques: inout UniqueValues
-  ) throws(ConfigurationError) -> String? {
+  private static func hub(_ root: TOMLTableReader) throws(ConfigurationError) -> TOMLTableReader? {
     guard let node = root.table("hub") else { return nil }
-    return try TOMLTableReader(node, name: "[hub]", keys: ["socket"]).socket("socket", folder, &uniques)
+    return try TOMLTableReader(node, name: "[hub]", keys: ["socket", "lease_limit"])
   }
 }
 
@@ -82,7 +88,8 @@ extension Configuration.Display {
 
 extension Configuration.Machine {
   private static let keys = [
-    "name", "socket", "memory_limit", "allocate", "host_visible", "blob_alignment", "command", "restart", "scanout",
+    "name", "socket", "memory_limit", "allocate", "host_visible", "blob_alignment", "limits", "command", "restart",
+    "scanout",
   ]
 
   fileprivate init(
@@ -96,6 +103,7 @@ extension Configuration.Machine {
     hostVisible = try table.parsed("host_visible", Configuration.windowExpectation) { Configuration.windowSize($0) }?
       .value
     blobAlignment = try table.parsed("blob_alignment", "\"4K\", \"16K\" or \"64K\"") { BlobAlignment($0) }?.value
+    limits = try Self.limits(table)
     let command = try table.command("command")
     self.command = command ?? []
     let restart = try table.boolean("restart")
@@ -143,7 +151,7 @@ extension Configuration.Scanout {
 }
 
 extension TOMLTableReader {
-  fileprivate func name(
+  func name(
     of what: String, _ uniques: inout UniqueValues
   ) throws(ConfigurationError) -> String {
     let expected =
@@ -222,7 +230,7 @@ extension Configuration {
 }
 
 /// Values that may be there once only.
-private struct UniqueValues {
+struct UniqueValues {
   private var lines: [String: Int] = [:]
 
   mutating func add(_ what: String, _ value: String, at line: Int) throws(ConfigurationError) {

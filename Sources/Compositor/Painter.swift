@@ -26,6 +26,16 @@ public final class Painter {
     self.size = size
   }
 
+  /// What this painter can use: pixels that pixman can read, in memory that can be mapped.
+  public static let constraints: Constraints = {
+    var constraints = Constraints.unstated
+    constraints.strideAlignment = 4
+    constraints.offsetAlignment = 4
+    constraints.maximumStride = UInt32(Int32.max)
+    constraints.memoryKinds = .mappable
+    return constraints
+  }()
+
   /// Whether pixman can read pixels that lie so: words at multiples of four bytes, less than 8 GiB.
   public static func canRead(_ layout: PixelLayout) -> Bool {
     layout.offset % 4 == 0 && layout.stride % 4 == 0 && layout.stride <= UInt32(Int32.max)
@@ -82,7 +92,9 @@ public final class Painter {
         offset: (projection.horizontal.source(at: seen.x1), projection.vertical.source(at: seen.y1)),
         edge: PIXMAN_REPEAT_PAD)
     }
+    buffer.beginReading()
     composite(source, into: seen, item, isOpaque: true)
+    buffer.endReading()
     return true
   }
 

@@ -9,6 +9,7 @@ public let fuzzTargets: [String: FuzzBody] = [
   "hubPacket": fuzzHubPacket,
   "hubSession": fuzzHubSession,
   "packedQueue": fuzzPackedQueue,
+  "rangeTable": fuzzRangeTable,
   "splitQueue": fuzzSplitQueue,
   "vhostUserMessages": fuzzVhostUserMessages,
   "vhostUserSession": fuzzVhostUserSession,

@@ -56,6 +56,7 @@ private final class HubMachine {
   private let hub: Hub
   private let sealed: FileDescriptor
   private let writable: FileDescriptor
+  private let table: FileDescriptor
   private let room = UnsafeMutableRawBufferPointer.allocate(byteCount: Wire.maximumPacketByteCount, alignment: 8)
   private var peers: [SharedDescriptor?] = [nil, nil, nil, nil]
 
@@ -65,13 +66,25 @@ private final class HubMachine {
     var configuration = Hub.Configuration()
     configuration.grace = .zero
     configuration.goneRetention = .zero
+    configuration.guestMemoryReaders = .only([Self.names[0]])
     hub = Hub(loop: loop, configuration: configuration)
     let file = try SharedMemoryFile(name: "fuzz", count: 65_536)
     sealed = try file.readOnly()
     writable = file.takeWritable()
+    table = try Self.makeTable()
   }
 
   deinit { room.deallocate() }
+
+  /// Eight pages of the memory that every producer calls 1.
+  private static func makeTable() throws(SystemError) -> FileDescriptor {
+    let page = UInt64(SharedMemory.pageSize)
+    let ranges = [5, 1, 9, 3, 11, 7, 13, 0].map { (index: UInt64) in
+      MemoryRange(memory: MemoryFileID(rawValue: 1), offset: index * page, length: page)
+    }
+    guard let table = try? RangeTable(checking: ranges) else { fatalError("a table that is right") }
+    return try table.makeFile()
+  }
 
   func run() {
     while !input.isEmpty {
@@ -119,6 +132,7 @@ private final class HubMachine {
   private func say(_ message: Message, to slot: Int) {
     let file: Int32? =
       switch message {
+      case .bufferRegister(_, let memory) where memory.kind == .ranges && input.byte() % 8 != 0: table.raw
       case .bufferRegister, .frameRegister, .memoryRegister: input.byte() % 8 == 0 ? writable.raw : sealed.raw
       default: nil
       }
@@ -171,7 +185,7 @@ private final class HubMachine {
   // MARK: Messages
 
   private func message() -> Message {
-    switch input.next(below: 20) {
+    switch input.next(below: 26) {
     case 0: .hello(Hello(role: .producer, name: name()))
     case 1: .hello(Hello(role: .consumer, name: name()))
     case 2: .hello(Hello(role: .control, name: name()))
@@ -189,7 +203,11 @@ private final class HubMachine {
     case 15, 16: .layerLatched(LayerID(vm: name(), scanout: scanout(), display: name()))
     case 17: .bufferRelease(bufferID())
     case 18: .list(ListKind(rawValue: UInt32(input.next(below: 4) + 1)) ?? .vms, cursor: UInt32(input.byte()))
-    default: .screenshot(name())
+    case 19: .screenshot(name())
+    case 20, 21: .memoryRegister(MemoryFileID(rawValue: UInt32(input.byte() % 3)), byteCount: 65_536)
+    case 22: .memoryUnregister(MemoryFileID(rawValue: UInt32(input.byte() % 3)))
+    case 23, 24: .consumerConstraints(constraints())
+    default: .bufferRegister(buffer(), memory())
     }
   }
 
@@ -207,7 +225,16 @@ private final class HubMachine {
   }
 
   private func memory() -> MemoryDescription {
-    MemoryDescription(kind: .file, side: .host, reason: .transferred, byteCount: 32_768, offset: 0)
+    let kinds: [MemoryKind] = [.file, .ranges, .ranges, .dmaBuf]
+    return MemoryDescription(
+      kind: kinds[input.next(below: 4)], side: .guest, reason: .noUDMABuf, byteCount: 32_768)
+  }
+
+  private func constraints() -> Constraints {
+    var constraints = Constraints.unstated
+    constraints.memoryKinds = MemoryKind(rawValue: UInt32(input.next(below: 7) + 1))
+    constraints.strideAlignment = UInt32(input.byte() % 3) * 60 + 4
+    return constraints
   }
 
   private func buffer() -> BufferDescription {

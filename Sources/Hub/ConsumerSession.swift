@@ -25,7 +25,7 @@ final class ConsumerSession: Session {
     self.hello = hello
     self.peer = peer
     self.hub = hub
-    memories = ConsumerMemories(isTrusted: hub.configuration.guestMemoryReaders.includes(hello.name))
+    memories = ConsumerMemories(isTrusted: hub.isTrusted(hello.name))
   }
 
   var name: PeerName { hello.name }
@@ -43,7 +43,7 @@ final class ConsumerSession: Session {
       hub.scheduleLayout()
     case .frameRegister(let buffer): try register(buffer, descriptor)
     case .layerRecall(let recall): hub.recall(recall)
-    case .consumerKinds(let kinds): note(kinds)
+    case .consumerConstraints(let constraints): note(constraints)
     default: throw Refusal(.notPermitted, reason: "not a consumer's message")
     }
   }
@@ -112,13 +112,26 @@ final class ConsumerSession: Session {
 
   // MARK: Memory
 
-  /// What may and can be shown here.
-  var takes: MemoryKind { memories.takes }
-  /// Whether it could take more, but may not.
-  var isWithheld: Bool { memories.isWithheld }
+  /// What this consumer can use, and whether it may.
+  func takes(_ buffer: BufferEntry) -> Bool { memories.takes(buffer) }
+  /// Adds what it can use to what others can.
+  var requirements: ConsumerRequirements { memories.requirements(of: name) }
 
-  private func note(_ kinds: MemoryKind) {
-    memories.stated = kinds
+  private func note(_ constraints: Constraints) {
+    memories.stated = constraints
+    noteUsable()
+  }
+
+  /// The configuration may have changed. What the display has been given already cannot be taken back.
+  func trustChanged() {
+    let isTrusted = hub.isTrusted(name)
+    guard isTrusted != memories.isTrusted else { return }
+    memories.isTrusted = isTrusted
+    noteUsable()
+  }
+
+  /// What can be shown here may be more or less than before.
+  private func noteUsable() {
     for view in views.values {
       view.note(.content)
       noteRequirements(of: view)

@@ -7,12 +7,17 @@ import Platform
 public struct HubProcess {
   private let socketPath: String
   private let layout: Layout?
+  private let guestMemoryReaders: DisplayTrust
   private let logger: Logger
 
   /// A hub that `run` starts. Without a layout the VMs' scanouts stand in a row on each display.
-  public init(socketPath: String, layout: Layout? = nil, logger: Logger = Logger(label: "muntin.hub")) {
+  public init(
+    socketPath: String, layout: Layout? = nil, guestMemoryReaders: DisplayTrust = .none,
+    logger: Logger = Logger(label: "muntin.hub")
+  ) {
     self.socketPath = socketPath
     self.layout = layout
+    self.guestMemoryReaders = guestMemoryReaders
     self.logger = logger
   }
 
@@ -27,7 +32,9 @@ public struct HubProcess {
       loop.stop()
     }
     let log = HubLog(logger)
-    let hub = Hub(loop: loop, configuration: Hub.Configuration(layout: layout), report: log.note)
+    var configuration = Hub.Configuration(layout: layout)
+    configuration.guestMemoryReaders = guestMemoryReaders
+    let hub = Hub(loop: loop, configuration: configuration, report: log.note)
     try prepareDirectory()
     try hub.listen(path: socketPath)
     defer { unlink(socketPath) }

@@ -101,10 +101,11 @@ private func refusal(_ body: () throws(RangeTableError) -> RangeTable) -> RangeT
 
   @Test func `the first bytes of a buffer are in its first ranges`() throws {
     let table = try RangeTable(checking: [range(1, page: 9, count: 2), range(1, page: 0), range(1, page: 4, count: 3)])
-    #expect(table.prefix(1).count == 1)
-    #expect(table.prefix(2 * page).count == 1)
-    #expect(table.prefix(2 * page + 1).count == 2)
-    #expect(table.prefix(.max).count == 3)
+    #expect(table.prefix(1) == [range(1, page: 9)])
+    #expect(table.prefix(2 * page) == [range(1, page: 9, count: 2)])
+    #expect(table.prefix(2 * page + 1) == [range(1, page: 9, count: 2), range(1, page: 0)])
+    #expect(table.prefix(3 * page + 1) == [range(1, page: 9, count: 2), range(1, page: 0), range(1, page: 4)])
+    #expect(table.prefix(.max) == table.ranges)
   }
 }
 

@@ -30,6 +30,15 @@ struct HubCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The configuration that says where screens stand.", valueName: "file"))
   var config: String?
 
+  @Option(
+    name: .customLong("sees-guest-memory"),
+    help: ArgumentHelp(
+      "A display that may be handed virtual machines' memory; once for each.",
+      discussion: "It shows pictures there without a copy. Displays of the configuration say so there.",
+      valueName: "name"),
+    transform: ArgumentValue.name)
+  var guestMemoryReaders: [PeerName] = []
+
   @OptionGroup var log: LogOptions
 
   func validate() throws {
@@ -41,6 +50,8 @@ struct HubCommand: ParsableCommand {
     PartProcess.begin()
     let path = socketPath ?? configuration?.hubSocket ?? HubSocket.defaultPath
     let layout = configuration.map { Layout($0) }
-    try HubProcess(socketPath: path, layout: layout, logger: log.logger("muntin.hub")).run()
+    let readers = DisplayTrust.only(Set(guestMemoryReaders))
+    try HubProcess(socketPath: path, layout: layout, guestMemoryReaders: readers, logger: log.logger("muntin.hub"))
+      .run()
   }
 }

@@ -24,7 +24,8 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
 
 func tests(of name: String, _ extra: [Target.Dependency] = [], exclude: [String] = []) -> Target {
   .testTarget(
-    name: name + "Tests", dependencies: [.target(name: name)] + extra, exclude: exclude, swiftSettings: settings)
+    name: name + "Tests", dependencies: [.target(name: name), "TestSupport"] + extra, exclude: exclude,
+    swiftSettings: settings)
 }
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -67,14 +68,14 @@ let package = Package(
     module(
       "GPUBackend",
       ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
-    module("Supervisor", ["Buffers", "Platform", "CLinux", logging]),
+    module("Supervisor", ["Buffers", "Platform", logging]),
 
     // Executables.
     module(
       "MuntinCommands",
       [
-        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "CLinux", "CPixman",
-        "CVNC", "CPNG", logging,
+        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "CPixman", "CVNC",
+        "CPNG", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "muntin", dependencies: ["MuntinCommands"], swiftSettings: settings),
@@ -89,6 +90,7 @@ let package = Package(
     module(
       "FuzzBodies",
       ["Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Supervisor", "Buffers", "Platform"]),
+    .target(name: "TestSupport", dependencies: ["Platform"], path: "Tests/TestSupport", swiftSettings: settings),
     tests(of: "Platform", exclude: otherPlatform),
     .target(name: "CAllocations", path: "Tests/CAllocations"),
     tests(of: "Virtqueue", ["Platform", "CAllocations"]),
@@ -100,7 +102,7 @@ let package = Package(
       name: "HubUnderTest", dependencies: ["Hub", logging], path: "Tests/HubUnderTest", swiftSettings: settings),
     tests(of: "Hub", ["HubUnderTest", "HubProtocol", "Buffers", "Platform"], exclude: otherPlatform),
     tests(of: "Compositor", ["Hub", "HubProtocol", "Buffers", "Platform", "CPNG", logging]),
-    tests(of: "GPUBackend", ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Hub", "Buffers", "Platform"]),
+    tests(of: "GPUBackend", ["muntin", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "MuntinBench"),
@@ -114,7 +116,7 @@ if isPOSIX {
     "HubProtocol",
     "Hub",
   ]
-  let kept = Set(portable + portable.map { $0 + "Tests" } + ["CPOSIX", "CAllocations", "HubUnderTest"])
+  let kept = Set(portable + portable.map { $0 + "Tests" } + ["CPOSIX", "CAllocations", "HubUnderTest", "TestSupport"])
   package.targets.removeAll { !kept.contains($0.name) }
   package.products = []
   package.dependencies.removeFirst()

@@ -26,9 +26,14 @@ static int set_all(const int *signals, int count, const struct sigaction *action
 
 int muntin_catch_signals(const int *signals, int count, int pipe) {
   struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+  sigset_t all;
   sigemptyset(&action.sa_mask);
+  sigemptyset(&all);
+  for (int i = 0; i < count; i++) sigaddset(&all, signals[i]);
   atomic_store(&target, pipe);
-  return set_all(signals, count, &action);
+  if (set_all(signals, count, &action) < 0) return -1;
+  errno = pthread_sigmask(SIG_UNBLOCK, &all, NULL);
+  return errno == 0 ? 0 : -1;
 }
 
 void muntin_release_signals(const int *signals, int count) {

@@ -129,8 +129,10 @@ final class VNCServer {
 
   /// Brings the copy up to date, unless the frame is being drawn.
   private func refresh() {
-    guard !stale.isEmpty, let frame, let pixels = screen.pixels else { return }
-    guard frame.copy(stale, into: pixels, stride: screen.stride) else { return }
+    guard !stale.isEmpty, let pixels = screen.pixels else { return }
+    // There was no memory for the mapping: it is tried again with each change.
+    if frame == nil { openFrame() }
+    guard let frame, frame.copy(stale, into: pixels, stride: screen.stride) else { return }
     for rectangle in stale { screen.markChanged(rectangle) }
     stale.removeAll(keepingCapacity: true)
   }

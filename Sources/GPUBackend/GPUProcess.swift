@@ -16,6 +16,7 @@ public final class GPUProcess {
   private let backend: VhostUserBackend
   private let hub: Hub?
   private let mirror: MirrorSink?
+  private var pagesTimer: EventLoop.TimerToken?
 
   /// A card with the hub it shows its pictures through.
   private struct Hub {
@@ -107,7 +108,9 @@ extension GPUProcess: VhostUserBackendDelegate {
   public func frontendConnected(_ peer: UnixSocket.PeerCredentials?) {
     log.info("front-end connected", ["vm": "\(options.vmName)", "process": "\(peer?.pid ?? 0)"])
     hub?.sink.setVMConnected(true)
-    ProgramPages.release(on: loop)
+    // Once, however often somebody connects.
+    if let pagesTimer { loop.cancel(pagesTimer) }
+    pagesTimer = ProgramPages.release(on: loop)
   }
 
   /// The VM has gone; its card waits for the next one.

@@ -1,7 +1,7 @@
 import Logging
 import Platform
 
-/// A log that a guest cannot flood: each kind of message at most ten times in ten seconds, then once with the count of
+/// A log that neither a guest nor a front-end can flood: each kind of message at most ten times in ten seconds, then once with the count of
 /// those left out.
 final class RateLimitedLog {
   private struct Window {
@@ -19,17 +19,21 @@ final class RateLimitedLog {
     self.logger = logger
   }
 
-  /// What an operator wants to know of; not limited, for it is not the guest that causes it.
-  func info(_ message: String, _ metadata: Logger.Metadata = [:]) {
-    logger.info("\(message)", metadata: metadata)
+  /// What an operator wants to know of. `message` is a fixed text, what varies is in the metadata.
+  func info(_ message: String, _ metadata: @autoclosure () -> Logger.Metadata = [:]) {
+    note(.info, message, metadata)
   }
 
-  /// What went wrong. `message` is a fixed text, what varies is in the metadata.
+  /// What went wrong; see ``info(_:_:)``.
   func warning(_ message: String, _ metadata: @autoclosure () -> Logger.Metadata = [:]) {
+    note(.warning, message, metadata)
+  }
+
+  private func note(_ level: Logger.Level, _ message: String, _ metadata: () -> Logger.Metadata) {
     guard let omitted = admit(message) else { return }
     var metadata = metadata()
     if omitted > 0 { metadata["omitted"] = "\(omitted)" }
-    logger.warning("\(message)", metadata: metadata)
+    logger.log(level: level, "\(message)", metadata: metadata)
   }
 
   /// How many of the kind were left out before this one; nil when this one is left out as well.

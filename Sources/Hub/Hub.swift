@@ -105,9 +105,15 @@ public final class Hub {
     for timer in [graceTimer, retentionTimer].compactMap({ $0 }) { loop.cancel(timer) }
   }
 
+  /// Connections accepted in one turn: peers that connect without end do not keep the others waiting.
+  static let acceptedPerTurn = 16
+
   private func accept(_ listener: SharedDescriptor) {
     do {
-      while let connection = try UnixSocket.accept(listener.raw) { serve(connection) }
+      for _ in 0..<Self.acceptedPerTurn {
+        guard let connection = try UnixSocket.accept(listener.raw) else { return }
+        serve(connection)
+      }
     } catch {
       report(.turnedAway(nil, reason: error.description))
       pauseListening()
@@ -343,6 +349,7 @@ public final class Hub {
   public func setLayout(_ layout: Layout?) {
     configuration.layout = layout
     for display in displays.values { display.trustChanged() }
+    for vm in machines.values where vm.presence == .expected && !isInGrace && !isPlaced(vm.name) { forget(vm) }
     expectLayout()
     scheduleLayout()
   }

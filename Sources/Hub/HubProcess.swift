@@ -7,16 +7,23 @@ import Platform
 public struct HubProcess {
   private let socketPath: String
   private let layout: Layout?
+  private let reload: (() throws -> Layout)?
   private let guestMemoryReaders: DisplayTrust
   private let logger: Logger
 
   /// A hub that `run` starts. Without a layout the VMs' scanouts stand in a row on each display.
+  ///
+  /// - Parameters:
+  ///   - reload: reads the layout again at SIGHUP; where it throws, the layout stays.
+  ///   - guestMemoryReaders: which displays that the layout does not name may be handed VMs' memory.
   public init(
-    socketPath: String, layout: Layout? = nil, guestMemoryReaders: DisplayTrust = .none,
+    socketPath: String, layout: Layout? = nil, reload: (() throws -> Layout)? = nil,
+    guestMemoryReaders: DisplayTrust = .none,
     logger: Logger = Logger(label: "muntin.hub")
   ) {
     self.socketPath = socketPath
     self.layout = layout
+    self.reload = reload
     self.guestMemoryReaders = guestMemoryReaders
     self.logger = logger
   }
@@ -27,14 +34,15 @@ public struct HubProcess {
   public func run() throws(SystemError) {
     DescriptorLimit.raise()
     let loop = try EventLoop()
-    try loop.onSignals([SIGINT, SIGTERM]) { signal in
-      logger.info("ending", metadata: ["signal": "\(signal)"])
-      loop.stop()
-    }
     let log = HubLog(logger)
     var configuration = Hub.Configuration(layout: layout)
     configuration.guestMemoryReaders = guestMemoryReaders
     let hub = Hub(loop: loop, configuration: configuration, report: log.note)
+    try loop.onSignals([SIGINT, SIGTERM] + (reload == nil ? [] : [SIGHUP])) { signal in
+      if signal == SIGHUP { return readLayout(for: hub) }
+      logger.info("ending", metadata: ["signal": "\(signal)"])
+      loop.stop()
+    }
     try prepareDirectory()
     try hub.listen(path: socketPath)
     defer { unlink(socketPath) }
@@ -43,6 +51,16 @@ public struct HubProcess {
     ProgramPages.release(on: loop)
     try loop.run()
     hub.close()
+  }
+
+  private func readLayout(for hub: Hub) {
+    guard let reload else { return }
+    do {
+      hub.setLayout(try reload())
+      logger.notice("layout read again")
+    } catch {
+      logger.error("layout not read", metadata: ["reason": "\(error)"])
+    }
   }
 
   /// Makes the directory of the socket, not those above it.

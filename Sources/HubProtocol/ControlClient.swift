@@ -40,10 +40,11 @@ public final class ControlClient {
     hubPath: String, name: PeerName, timeLimit: Duration = .seconds(5)
   ) throws(ControlError) {
     do {
-      socket = SharedDescriptor(try UnixSocket.connect(path: hubPath, kind: .sequencedPacket))
+      socket = SharedDescriptor(
+        try UnixSocket.connect(path: hubPath, kind: .sequencedPacket, timeLimit: timeLimit))
       try UnixSocket.setNonBlocking(socket.raw, true)
     } catch {
-      throw .unreachable(path: hubPath, error)
+      throw error.code == EAGAIN ? .timedOut : .unreachable(path: hubPath, error)
     }
     limit = timeLimit
     room = .allocate(byteCount: Wire.maximumPacketByteCount, alignment: 16)

@@ -72,15 +72,23 @@ public enum UnixSocket {
   }
 
   /// Connects to the socket at `path`; the connection is blocking until `setNonBlocking`.
-  public static func connect(path: String, kind: Kind) throws(SystemError) -> FileDescriptor {
+  ///
+  /// A listener that accepts nobody (stopped, or hanging) has a queue of peers that gets full: that is waited for at
+  /// most `timeLimit`, and `EAGAIN` is thrown then.
+  public static func connect(
+    path: String, kind: Kind, timeLimit: Duration = .zero
+  ) throws(SystemError) -> FileDescriptor {
     let socket = try open(kind)
     var address = try self.address(path)
+    // The system's limit of 0 would be none.
+    if timeLimit > .zero { try setSendTimeout(socket.raw, timeLimit) } else { try setNonBlocking(socket.raw, true) }
     let result = withUnsafePointer(to: &address) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { name in
         retryingInterrupts { Glibc.connect(socket.raw, name, socklen_t(MemoryLayout<sockaddr_un>.size)) }
       }
     }
     guard result == 0 else { throw .last("connect \(path)") }
+    if timeLimit > .zero { try setSendTimeout(socket.raw, .zero) } else { try setNonBlocking(socket.raw, false) }
     return socket
   }
 
@@ -159,6 +167,14 @@ public enum UnixSocket {
   /// Who is at the other end; nil where the system cannot say.
   public static func peerCredentials(_ raw: Int32) throws(SystemError) -> PeerCredentials? {
     try SystemSocket.peerCredentials(raw)
+  }
+
+  private static func setSendTimeout(_ raw: Int32, _ limit: Duration) throws(SystemError) {
+    var time = timeval(
+      tv_sec: Int(limit.nanoseconds / 1_000_000_000), tv_usec: Int(limit.nanoseconds / 1000 % 1_000_000))
+    guard setsockopt(raw, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size)) == 0 else {
+      throw .last("setsockopt(SO_SNDTIMEO)")
+    }
   }
 
   private static func open(_ kind: Kind) throws(SystemError) -> FileDescriptor {

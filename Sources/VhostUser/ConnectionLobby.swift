@@ -5,6 +5,8 @@ import Platform
 final class ConnectionLobby {
   /// How many may wait; one more pushes out the one that has been silent longest.
   private static let capacity = 8
+  /// Connections accepted in one go before others on the loop have their turn.
+  static let acceptedPerWake = 16
   /// How long nobody is accepted after accepting has failed.
   private static let pause = Duration.milliseconds(100)
 
@@ -21,6 +23,8 @@ final class ConnectionLobby {
   var spoke: ((consuming FileDescriptor) -> Void)?
   /// Called when one has gone without a word.
   var left: (() -> Void)?
+  /// Called when one has come while somebody else has the device.
+  var queued: (() -> Void)?
 
   init(loop: EventLoop) {
     self.loop = loop
@@ -49,7 +53,11 @@ final class ConnectionLobby {
     if visitors.count == Self.capacity { remove(0) }
     visitors.append(Visitor(connection: SharedDescriptor(connection)))
     watch(visitors.count - 1)
+    if isOccupied { queued?() }
   }
+
+  /// Whether anybody waits who has not hung up meanwhile.
+  var isAnybodyWaiting: Bool { visitors.contains { !UnixSocket.hasEnded($0.connection.raw) } }
 
   func close() {
     if let listenerToken { loop.unwatch(listenerToken) }
@@ -61,7 +69,10 @@ final class ConnectionLobby {
   private func acceptAll() {
     guard let listener else { return }
     do {
-      while let connection = try UnixSocket.accept(listener.raw) { add(connection) }
+      for _ in 0..<Self.acceptedPerWake {
+        guard let connection = try UnixSocket.accept(listener.raw) else { return }
+        add(connection)
+      }
     } catch {
       pauseListener()
     }

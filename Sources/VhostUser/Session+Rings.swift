@@ -96,7 +96,8 @@ extension Session {
     ring.error = hasDescriptor ? try takeDoorbell(of: .setVringErr) : nil
   }
 
-  /// A descriptor that we write to.
+  /// A descriptor that we write to. A front-end that makes an eventfd block again, and fills it, holds its own back-end and
+  /// nobody else: write(2) to one cannot be told not to wait.
   private func takeDoorbell(of code: RequestCode) throws(VhostUserError) -> SharedDescriptor {
     let descriptor = try takeDescriptor(of: code)
     guard Doorbell.canRing(descriptor.raw) else { throw .noDoorbell(code) }

@@ -33,6 +33,10 @@ final class Session {
   var features: UInt64 = 0
   var protocolFeatures: ProtocolFeatures = []
   var status: UInt64 = 0
+  /// Whether SET_OWNER has come.
+  private(set) var isOwned = false
+  /// When the last whole message came.
+  private(set) var lastHeard = MonotonicTime.now
   /// Whether a driver has looked at configuration space since the rings were stopped.
   var configurationTouched = false
 
@@ -105,6 +109,7 @@ final class Session {
     for _ in 0..<Self.messagesPerWake where output.isEmpty && !hasEnded {
       switch try reader.read(from: socket.raw) {
       case .message:
+        lastHeard = .now
         let reply = answer()
         reader.finish()
         if let reply { try output.send(reply, to: socket.raw) }
@@ -149,7 +154,8 @@ final class Session {
     case .setFeatures(let word): try setFeatures(word)
     case .getProtocolFeatures: return .word(owner.offeredProtocolFeatures.rawValue)
     case .setProtocolFeatures(let word): setProtocolFeatures(word)
-    case .setOwner, .resetOwner: break
+    case .setOwner: isOwned = true
+    case .resetOwner: break
     case .getQueueNum: return .word(UInt64(rings.count))
     case .getStatus: return .word(status)
     case .setStatus(let word): setStatus(word)

@@ -35,8 +35,8 @@ extension VhostUserBackendDelegate {
 /// The server's end of vhost-user for one device. It outlives its front-ends: one at a time is served, and when it goes
 /// the device is reset and the next one is taken.
 ///
-/// Who connects meanwhile waits. A connection is given the device when it begins to speak, so one that stays silent
-/// keeps nobody out.
+/// Who connects meanwhile waits. A connection is given the device when it begins to speak, and loses it when it falls
+/// silent before SET_OWNER while another one waits: who says nothing keeps nobody out.
 public final class VhostUserBackend {
   let device: any VirtioDevice
   let loop: EventLoop
@@ -44,8 +44,12 @@ public final class VhostUserBackend {
   /// Who is told; not kept alive.
   public weak var delegate: (any VhostUserBackendDelegate)?
 
+  /// How long a front-end may say nothing before SET_OWNER while another one waits.
+  public var silenceLimit = Duration.seconds(5)
+
   private var session: Session?
   private let lobby: ConnectionLobby
+  private var silenceTimer: EventLoop.TimerToken?
 
   /// A back-end without a socket yet. Leave `.configureMemorySlots` out of `protocolFeatures` where QEMU 11 must survive
   /// a reset with mapped shared memory.
@@ -60,6 +64,11 @@ public final class VhostUserBackend {
     lobby = ConnectionLobby(loop: loop)
     lobby.spoke = { [unowned self] connection in welcome(connection) }
     lobby.left = { [unowned self] in noteDesertion() }
+    lobby.queued = { [unowned self] in limitSilence() }
+  }
+
+  deinit {
+    if let silenceTimer { loop.cancel(silenceTimer) }
   }
 
   /// Waits for front-ends at `path`.
@@ -99,8 +108,20 @@ public final class VhostUserBackend {
       self.session = session
       delegate?.frontendConnected(peer)
       session.begin()
+      limitSilence()
     } catch {
       lobby.isOccupied = false
+    }
+  }
+
+  /// Takes the device from a front-end that never became its owner and says no more, once another one waits.
+  private func limitSilence() {
+    guard silenceTimer == nil, let session, !session.isOwned, lobby.isAnybodyWaiting else { return }
+    let deadline = session.lastHeard + silenceLimit
+    guard deadline > .now else { return session.end(because: .silent) }
+    silenceTimer = loop.schedule(at: deadline) { [weak self] in
+      self?.silenceTimer = nil
+      self?.limitSilence()
     }
   }
 }

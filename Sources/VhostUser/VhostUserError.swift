@@ -49,6 +49,8 @@ public enum VhostUserError: Error, Equatable, Sendable {
   case closed
   /// The peer took memory away that it had shared.
   case memoryFault
+  /// It connected, never said that it is the device's owner, and fell silent while another one waited.
+  case silent
   /// The back-end was told to end.
   case ended
 

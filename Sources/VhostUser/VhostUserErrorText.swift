@@ -25,6 +25,7 @@ extension VhostUserError: CustomStringConvertible {
     case .ring(let index, let reason): "ring \(index): \(reason)"
     case .closed: "the peer has gone"
     case .memoryFault: "the front-end took shared memory away"
+    case .silent: "the front-end fell silent before SET_OWNER, and another one waits"
     case .ended: "told to end"
     case .timeout: "no answer in time"
     case .refused(let code, let answer): "request \(code) was answered with error \(answer)"

@@ -33,7 +33,7 @@ public final class VhostUserFrontend {
   /// Connects to a back-end.
   public convenience init(path: String) throws(VhostUserError) {
     do {
-      self.init(try UnixSocket.connect(path: path, kind: .stream))
+      self.init(try UnixSocket.connect(path: path, kind: .stream, timeLimit: .seconds(5)))
     } catch {
       throw .system(error)
     }
@@ -78,6 +78,8 @@ public final class VhostUserFrontend {
     let which = VringDescriptor(index: index, hasDescriptor: true)
     try call(.setVringKick(which), descriptors: [ring.kickBell.waiting.raw])
     try call(.setVringCall(which), descriptors: [ring.callBell.ringing.raw])
+    // What waits in a ring that goes on is found by a kick, as QEMU gives it.
+    if base != nil { ring.kickBell.ring() }
     guard features & protocolFeaturesBit != 0 else { return }
     try call(.setVringEnable(VringState(index: index, num: 1)))
   }

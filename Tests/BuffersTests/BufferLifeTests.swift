@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Buffers
@@ -53,7 +54,7 @@ import Testing
 
   @Test func `whatever happens, the leases are those that began and did not end, and the end is freed`() throws {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = SplitMix(state: seed)
+    var generator = SplitMix(seed: seed)
     for _ in 0..<2000 {
       var life = BufferLife.registered
       var leases = 0

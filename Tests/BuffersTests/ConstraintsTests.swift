@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Buffers
@@ -33,7 +34,7 @@ private func outcome(_ merged: MergedConstraints) -> Result<Constraints, MergedC
 
   @Test func `merging is associative, commutative and idempotent, disagreements included`() throws {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = SplitMix(state: seed)
+    var generator = SplitMix(seed: seed)
     var disagreements = 0
     for _ in 0..<4000 {
       let (a, b, c) = { ($0[0], $0[1], $0[2]) }(trio(&generator))
@@ -49,7 +50,7 @@ private func outcome(_ merged: MergedConstraints) -> Result<Constraints, MergedC
 
   @Test func `the values merge the same way, without the names`() throws {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = SplitMix(state: seed)
+    var generator = SplitMix(seed: seed)
     for _ in 0..<4000 {
       let (a, b, c) = (random(&generator), random(&generator), random(&generator))
       let left = try? a.merging(b).merging(c)
@@ -62,7 +63,7 @@ private func outcome(_ merged: MergedConstraints) -> Result<Constraints, MergedC
 
   @Test func `whoever is named takes part in the disagreement`() throws {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = SplitMix(state: seed)
+    var generator = SplitMix(seed: seed)
     for _ in 0..<4000 {
       let all = try trio(&generator).reduce(MergedConstraints()) { try $0.merging($1) }
       guard case .failure(let disagreement) = outcome(all) else { continue }
@@ -81,7 +82,7 @@ private func outcome(_ merged: MergedConstraints) -> Result<Constraints, MergedC
 
   @Test func `a picture laid out by the merged set can be used by everybody`() throws {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = SplitMix(state: seed)
+    var generator = SplitMix(seed: seed)
     var made = 0
     for _ in 0..<4000 {
       let parties = (0..<3).map { _ in random(&generator) }

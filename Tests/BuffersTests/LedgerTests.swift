@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Buffers
@@ -74,7 +75,7 @@ import Testing
 
   @Test func `after random charges the totals are the sum of what is held`() throws {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = SplitMix(state: seed)
+    var generator = SplitMix(seed: seed)
     let ledger = ledger { $0.hostAllocated = 5000 }
     var held: [Box] = []
     for _ in 0..<10_000 {
@@ -107,17 +108,5 @@ import Testing
       amounts.buffers += charge.demand.isBuffer ? 1 : 0
       amounts.descriptors += charge.demand.descriptors
     }
-  }
-}
-
-/// A small generator with a seed that can be printed.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var word = state
-    word = (word ^ word >> 30) &* 0xbf58_476d_1ce4_e5b9
-    word = (word ^ word >> 27) &* 0x94d0_49bb_1331_11eb
-    return word ^ word >> 31
   }
 }

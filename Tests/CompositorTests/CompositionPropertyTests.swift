@@ -1,6 +1,7 @@
 import Buffers
 import Compositor
 import HubProtocol
+import TestSupport
 import Testing
 
 @Suite("Composition")
@@ -10,11 +11,11 @@ struct CompositionPropertyTests {
     let incremental: TestFrame
     let whole: TestFrame
     let scene: Scene
-    var random: SeededGenerator
+    var random: SplitMix
     var buffers: [TestBuffer] = []
 
     init(seed: UInt64) throws {
-      random = SeededGenerator(seed: seed)
+      random = SplitMix(seed: seed)
       incremental = try TestFrame(160, 120)
       whole = try TestFrame(160, 120)
       scene = Scene(size: incremental.size)

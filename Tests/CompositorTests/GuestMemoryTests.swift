@@ -4,6 +4,7 @@ import Hub
 import HubProtocol
 import Logging
 import Platform
+import TestSupport
 import Testing
 
 @testable import Compositor
@@ -175,7 +176,7 @@ private final class ScatteredPicture {
   init(_ layout: PixelLayout, seed: UInt64, isSealed: Bool = true) throws {
     self.layout = layout
     let page = SharedMemory.pageSize
-    var generator = SeededGenerator(seed: seed)
+    var generator = SplitMix(seed: seed)
     pages = (0..<(layout.byteCount + page - 1) / page).map { 2 * $0 + 1 }.shuffled(using: &generator)
     byteCount = (2 * pages.count + 1) * page
     file = isSealed ? try SharedMemory.create(name: name, count: byteCount) : try Self.unsealed(name, byteCount)
@@ -225,7 +226,7 @@ private final class ScatteredPicture {
 
   /// Draws noise.
   func draw(_ rectangle: Rectangle, seed: UInt64) {
-    var generator = SeededGenerator(seed: seed)
+    var generator = SplitMix(seed: seed)
     for y in rectangle.y..<rectangle.y + rectangle.height {
       for x in rectangle.x..<rectangle.x + rectangle.width {
         mapping.base.storeBytes(

@@ -2,6 +2,7 @@ import Buffers
 import CPNG
 import Compositor
 import Glibc
+import TestSupport
 import Testing
 
 @Suite("PNG files")
@@ -18,23 +19,8 @@ struct PNGFileTests {
   }
 
   private func withFolder(_ body: (String) throws -> Void) throws {
-    var template = Array("/tmp/compositor-test-png-XXXXXX".utf8CString)
-    let folder = String(cString: try #require(mkdtemp(&template)))
-    defer {
-      for name in files(folder) { unlink("\(folder)/\(name)") }
-      rmdir(folder)
-    }
-    try body(folder)
-  }
-
-  private func files(_ folder: String) -> [String] {
-    guard let stream = opendir(folder) else { return [] }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-      names.append(withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) })
-    }
-    return names.filter { $0 != "." && $0 != ".." }
+    let folder = try ScratchFolder()
+    try body(folder.path)
   }
 
   @Test("hold the pixels, red as red", arguments: [1, 3, 5, 8] as [UInt32])
@@ -48,7 +34,7 @@ struct PNGFileTests {
       #expect(image.width == width && image.height == 3)
       let expected = pixels.flatMap { [UInt8(0x10), UInt8(0x20), UInt8(truncatingIfNeeded: $0)] }
       #expect(image.bytes == expected)
-      #expect(files(folder) == ["a.png"])
+      #expect(ScratchFolder.names(in: folder) == ["a.png"])
     }
   }
 
@@ -88,7 +74,7 @@ struct PNGFileTests {
       #expect(throws: CompositorError.image(path: "\(folder)/b.png", reason: "rename: Is a directory")) {
         try PNGFile.write(path: "\(folder)/b.png", pixels: [0], size: size)
       }
-      #expect(files(folder) == ["b.png"])
+      #expect(ScratchFolder.names(in: folder) == ["b.png"])
       rmdir("\(folder)/b.png")
     }
   }

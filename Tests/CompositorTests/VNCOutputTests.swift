@@ -1,6 +1,7 @@
 import Buffers
 import Glibc
 import HubProtocol
+import TestSupport
 import Testing
 
 @testable import Compositor
@@ -41,6 +42,16 @@ struct VNCOutputTests {
     return false
   }
 
+  /// A client that has seen the whole display and waits for changes.
+  private func viewer(of output: VNCOutput) throws -> RFBClient {
+    let client = try RFBClient(port: output.address.port)
+    try client.handshake()
+    try client.request(incremental: false)
+    _ = try client.update()
+    try client.request(incremental: true)
+    return client
+  }
+
   @Test("a client sees the display's size and colours")
   func colours() throws {
     let output = try open()
@@ -56,11 +67,7 @@ struct VNCOutputTests {
   @Test("a client that asked is sent what changes, and only that")
   func damage() throws {
     let output = try open()
-    let client = try RFBClient(port: output.address.port)
-    try client.handshake()
-    try client.request(incremental: false)
-    _ = try client.update()
-    try client.request(incremental: true)
+    let client = try viewer(of: output)
     draw(box(10, 20, 5, 6), 0xaa_bbcc)
     output.present(Region(box(10, 20, 5, 6)))
     let update = try client.update()
@@ -178,7 +185,7 @@ struct VNCOutputTests {
     let output = try open()
     let good = try RFBClient(port: output.address.port)
     try good.handshake()
-    var random = SeededGenerator(seed: seed)
+    var random = SplitMix(seed: seed)
     for stage in 0..<4 {
       let bad = try RFBClient(port: output.address.port, eager: stage > 1)
       let noise = (0..<Int.random(in: 1...3000, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
@@ -261,16 +268,14 @@ struct VNCOutputTests {
   @Test("nothing runs while nothing changes, clients or not")
   func idle() throws {
     let output = try open()
-    let client = try RFBClient(port: output.address.port)
-    try client.handshake()
-    try client.request(incremental: false)
-    _ = try client.update()
-    try client.request(incremental: true)
-    usleep(100_000)
-    let before = try sleeps()
-    usleep(500_000)
-    #expect(try sleeps() == before)
-    #expect(output.clientCount == 1)
+    let client = try viewer(of: output)
+    try withExtendedLifetime(client) {
+      usleep(100_000)
+      let before = try sleeps()
+      usleep(500_000)
+      #expect(try sleeps() == before)
+      #expect(output.clientCount == 1)
+    }
   }
 
   /// How often the thread that serves clients went to sleep.

@@ -1,4 +1,5 @@
 import Buffers
+import TestSupport
 import Testing
 import Virtqueue
 
@@ -120,7 +121,7 @@ import Virtqueue
   @Test("any rectangles over any backing copy what a simple model copies")
   func property() throws {
     let seed = UInt64.random(in: 0 ... .max)
-    var random = Random(seed: seed)
+    var random = SplitMix(seed: seed)
     for _ in 0..<40 {
       let guest = try Guest()
       let (width, height) = (UInt32.random(in: 1...90, using: &random), UInt32.random(in: 1...90, using: &random))
@@ -146,7 +147,7 @@ import Virtqueue
     }
   }
 
-  private static func rectangle(in size: Size, _ random: inout Random) -> Rectangle {
+  private static func rectangle(in size: Size, _ random: inout SplitMix) -> Rectangle {
     let (x, y) = (UInt32.random(in: 0..<size.width, using: &random), UInt32.random(in: 0..<size.height, using: &random))
     let width = Bool.random(using: &random) ? size.width - x : UInt32.random(in: 1...size.width - x, using: &random)
     return Rectangle(x: x, y: y, width: width, height: UInt32.random(in: 1...size.height - y, using: &random))
@@ -154,7 +155,7 @@ import Virtqueue
 
   /// Shuffled pieces of guest memory that make up `count` bytes, and those bytes.
   private static func backing(
-    of count: Int, _ guest: Guest, _ random: inout Random
+    of count: Int, _ guest: Guest, _ random: inout SplitMix
   ) throws -> (entries: [MemoryEntry], bytes: [UInt8]) {
     let longest = [1, 7, 300, 5000, 100_000].randomElement(using: &random) ?? 300
     var lengths: [Int] = []
@@ -181,20 +182,5 @@ import Virtqueue
       return MemoryEntry(address: address, length: UInt32(lengths[index]))
     }
     return (entries, bytes)
-  }
-}
-
-/// SplitMix64: random numbers that a seed repeats.
-struct Random: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var word = state
-    word = (word ^ word >> 30) &* 0xbf58_476d_1ce4_e5b9
-    word = (word ^ word >> 27) &* 0x94d0_49bb_1331_11eb
-    return word ^ word >> 31
   }
 }

@@ -1,6 +1,7 @@
 import Buffers
 import Glibc
 import Platform
+import TestSupport
 import Testing
 
 @testable import HubProtocol
@@ -182,7 +183,7 @@ private func isOpen(_ raw: Int32) -> Bool { fcntl(raw, F_GETFD) >= 0 }
 
   @Test func `random damage to a packet never does worse than an error`() {
     let seed = UInt64.random(in: 0...UInt64.max)
-    var generator = SplitMix(state: seed)
+    var generator = SplitMix(seed: seed)
     for _ in 0..<20_000 {
       let sample = MessageSamples.all[Int(generator.next() % UInt64(MessageSamples.all.count))]
       guard sample.message.byteCount < 1000 else { continue }
@@ -225,17 +226,5 @@ private func isOpen(_ raw: Int32) -> Bool { fcntl(raw, F_GETFD) >= 0 }
       LayerID(vm: a, scanout: ScanoutIndex(0), display: a),
     ]
     #expect(Set(others + [id]).count == 5)
-  }
-}
-
-/// A small generator with a seed that can be printed.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var word = state
-    word = (word ^ word >> 30) &* 0xbf58_476d_1ce4_e5b9
-    word = (word ^ word >> 27) &* 0x94d0_49bb_1331_11eb
-    return word ^ word >> 31
   }
 }

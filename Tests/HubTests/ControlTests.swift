@@ -1,6 +1,7 @@
 import Buffers
 import Glibc
 import Platform
+import TestSupport
 import Testing
 
 @testable import Hub
@@ -153,11 +154,25 @@ import Testing
   }
 
   @Test func `a hub that does not answer is given up after the time limit`() throws {
-    let directory = TemporaryDirectory()
+    let directory = try ScratchFolder()
     let path = directory.path + "/hub.sock"
     let listener = try UnixSocket.listen(path: path, kind: .sequencedPacket)
     let client = try ControlClient(hubPath: path, name: PeerName("test")!, timeLimit: .milliseconds(50))
     #expect(throws: ControlError.timedOut) { try client.vms() }
+    _ = listener.raw
+  }
+
+  @Test func `a hub that accepts nobody is given up after the time limit`() throws {
+    let directory = try ScratchFolder()
+    let path = directory.path + "/hub.sock"
+    let listener = try UnixSocket.listen(path: path, kind: .sequencedPacket)
+    var waiting: [SharedDescriptor] = []
+    while let next = try? UnixSocket.connect(path: path, kind: .sequencedPacket) {
+      waiting.append(SharedDescriptor(next))
+    }
+    #expect(throws: ControlError.timedOut) {
+      _ = try ControlClient(hubPath: path, name: PeerName("test")!, timeLimit: .milliseconds(50))
+    }
     _ = listener.raw
   }
 }

@@ -1,5 +1,6 @@
 import Buffers
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Hub
@@ -302,6 +303,16 @@ import Testing
     _ = try next.becomeProducer("next")
     try bystanders.world.wait("let in") { bystanders.world.hub?.machines.count == 2 }
     try bystanders.areFine()
+  }
+
+  @Test func `connections without end leave the others their turn`() throws {
+    let world = try World { $0.maximumConnections = 0 }
+    var crowd: [SharedDescriptor] = []
+    for _ in 0..<40 { crowd.append(SharedDescriptor(try UnixSocket.connect(path: world.path, kind: .sequencedPacket))) }
+    try world.loop.runOnce(timeout: .zero)
+    #expect(world.events.count == Hub.acceptedPerTurn)
+    try world.turn()
+    #expect(world.events.count == crowd.count)
   }
 
   @Test func `a thousand VMs that come and go are not all remembered`() throws {

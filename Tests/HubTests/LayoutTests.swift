@@ -153,4 +153,17 @@ import Testing
       DisplayDescription(size: Size(width: 400, height: 300), refreshMillihertz: 60_000, output: "test"))
     try world.wait("placed anew") { area(display.log, "a") == Rectangle(x: 0, y: 0, width: 400, height: 300) }
   }
+
+  @Test func `a VM that a replaced layout expected in vain is not expected any more`() throws {
+    let main = PeerName("main")!
+    func layout(_ vm: String) -> Layout {
+      Layout(placements: [
+        .init(vm: PeerName(vm)!, display: main, area: Rectangle(x: 0, y: 0, width: 64, height: 64))
+      ])
+    }
+    let world = try World { $0.layout = layout("first") }
+    #expect(world.hub?.machines.keys.map(\.text) == ["first"])
+    world.hub?.setLayout(layout("second"))
+    #expect(world.hub?.machines.keys.map(\.text) == ["second"])
+  }
 }

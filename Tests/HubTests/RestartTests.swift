@@ -1,6 +1,7 @@
 import Buffers
 import Glibc
 import Platform
+import TestSupport
 import Testing
 
 @testable import Hub
@@ -122,7 +123,7 @@ import Testing
   }
 
   @Test func `a hub process ends on SIGTERM and takes its socket along; a second one there is refused`() throws {
-    let directory = TemporaryDirectory()
+    let directory = try ScratchFolder()
     let path = directory.path + "/hub.sock"
     let first = try HubUnderTest(socketPath: path)
     let second = try HubUnderTest(socketPath: path, waits: false)

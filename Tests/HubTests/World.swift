@@ -1,25 +1,11 @@
 import Buffers
 import Glibc
 import Platform
+import TestSupport
 import Testing
 
 @testable import Hub
 @testable import HubProtocol
-
-/// A directory of its own for sockets, removed at the end.
-final class TemporaryDirectory {
-  let path: String
-
-  init() {
-    var template = Array("/tmp/muntin-hub-test-XXXXXX".utf8CString)
-    path = template.withUnsafeMutableBufferPointer { String(cString: mkdtemp($0.baseAddress!)) }
-  }
-
-  deinit {
-    unlink(path + "/hub.sock")
-    rmdir(path)
-  }
-}
 
 /// Notes what a producer is told.
 final class ProducerLog: ProducerClientDelegate {
@@ -101,13 +87,14 @@ final class DisplayLog: ConsumerClientDelegate {
 /// A hub and its peers on one loop, so that each test decides what happens when.
 final class World {
   let loop: EventLoop
-  let directory = TemporaryDirectory()
+  let directory: ScratchFolder
   var hub: Hub?
   var events: [HubEvent] = []
   private var keptAlive: [Any] = []
 
   init(_ configure: (inout Hub.Configuration) -> Void = { _ in }, startsHub: Bool = true) throws {
     loop = try EventLoop()
+    directory = try ScratchFolder()
     if startsHub { try startHub(configure) }
   }
 

@@ -1,5 +1,6 @@
 import Glibc
 import Supervisor
+import TestSupport
 import Testing
 
 /// `muntin up` with its real parts.
@@ -8,28 +9,28 @@ import Testing
   private let file: String
   private var hub: String { "\(folder.path)/hub.sock" }
 
+  private static let text = """
+    [hub]
+    socket = "hub.sock"
+    [[display]]
+    name = "wall"
+    size = "320x200"
+    output = "headless"
+    [[vm]]
+    name = "alpha"
+    socket = "alpha.sock"
+    command = ["sh", "-c", "echo $MUNTIN_VM at $MUNTIN_SOCKET in $PWD; exec sleep 1000"]
+    [[vm.scanout]]
+    display = "wall"
+    x = 0
+    y = 0
+    width = 320
+    height = 200
+    """
+
   init() throws {
     folder = try ScratchFolder()
-    file = try folder.write(
-      "c.toml",
-      """
-      [hub]
-      socket = "hub.sock"
-      [[display]]
-      name = "wall"
-      size = "320x200"
-      output = "headless"
-      [[vm]]
-      name = "alpha"
-      socket = "alpha.sock"
-      command = ["sh", "-c", "echo $MUNTIN_VM at $MUNTIN_SOCKET in $PWD; exec sleep 1000"]
-      [[vm.scanout]]
-      display = "wall"
-      x = 0
-      y = 0
-      width = 320
-      height = 200
-      """)
+    file = try folder.write("c.toml", Self.text)
   }
 
   /// Runs the configuration until everything in it is there.
@@ -109,6 +110,47 @@ import Testing
     }
     #expect(isBack, "\(program.errorsSoFar)")
     #expect(program.errorsSoFar.contains("ended how=\"signal 9 (Killed)\" part=hub"))
+    program.signal(SIGTERM)
+    #expect(program.wait().code == 0)
+  }
+
+  private func mode() throws -> String? {
+    let list = try Program.run("list", "vms", "--hub", hub, "--json").output
+    return ["320x200", "300x180", "200x100"].first { list.contains("\"mode\":\"\($0)\"") }
+  }
+
+  @Test func sighupMovesAndResizesScreensWhileEverythingRuns() throws {
+    let program = try started()
+    let parts = children(of: program.pid)
+    #expect(try mode() == "320x200")
+    _ = try folder.write("c.toml", Self.text.replacing("320\nheight = 200", with: "300\nheight = 180"))
+    program.signal(SIGHUP)
+    #expect(try eventually { try mode() == "300x180" }, "\(program.errorsSoFar)")
+    #expect(children(of: program.pid) == parts)
+    let gpu = try #require(parts.first { (try? Self.text("/proc/\($0)/cmdline"))?.hasPrefix("muntin\0gpu\0") ?? false })
+    kill(gpu, SIGKILL)
+    let isStartedSo = eventually {
+      children(of: program.pid).contains { (try? Self.text("/proc/\($0)/cmdline"))?.contains("300x180") ?? false }
+    }
+    #expect(isStartedSo, "\(program.errorsSoFar)")
+    program.signal(SIGTERM)
+    #expect(program.wait().code == 0)
+  }
+
+  @Test func aFileThatIsWrongOrChangesMoreChangesNothingAtSighup() throws {
+    let program = try started()
+    let parts = children(of: program.pid)
+    let smaller = Self.text.replacing("320\nheight = 200", with: "200\nheight = 100")
+    for (text, reason) in [
+      (smaller + "\nheigth = 3", "c.toml:17: [[vm.scanout]] has no key"),
+      (smaller.replacing("alpha.sock", with: "beta.sock"), "VM \\\"alpha\\\" is another; only screens can change"),
+    ] {
+      _ = try folder.write("c.toml", text)
+      program.signal(SIGHUP)
+      #expect(eventually { program.errorsSoFar.contains(reason) }, "\(program.errorsSoFar)")
+    }
+    #expect(try mode() == "320x200")
+    #expect(children(of: program.pid) == parts)
     program.signal(SIGTERM)
     #expect(program.wait().code == 0)
   }

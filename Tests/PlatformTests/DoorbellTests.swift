@@ -15,9 +15,9 @@ import Testing
     }
   }
 
-  @Test func `a bell that nobody drains can be rung a million times without waiting`() throws {
+  @Test func `a bell that nobody drains can be rung a hundred thousand times without waiting`() throws {
     let bell = try Doorbell()
-    for _ in 0..<1_000_000 { bell.ring() }
+    for _ in 0..<100_000 { bell.ring() }
     #expect(bell.drain())
   }
 

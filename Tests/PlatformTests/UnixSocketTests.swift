@@ -1,23 +1,8 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Platform
-
-/// A path for a socket in a directory of its own, removed at the end.
-struct TemporaryPath: ~Copyable {
-  let directory: String
-  var path: String { directory + "/socket" }
-
-  init() {
-    var template = Array("/tmp/muntin-test-XXXXXX".utf8CString)
-    directory = String(cString: mkdtemp(&template)!)
-  }
-
-  deinit {
-    unlink(path)
-    rmdir(directory)
-  }
-}
 
 @Suite struct UnixSocketTests {
   private func receive(_ raw: Int32, room: Int = 64, descriptors: inout [Int32]) throws -> UnixSocket.Received {
@@ -66,27 +51,56 @@ struct TemporaryPath: ~Copyable {
   }
 
   @Test func `a stale socket file is replaced and a live one is not`() throws {
-    let place = TemporaryPath()
-    do { _ = try UnixSocket.listen(path: place.path, kind: .stream) }
-    let live = try UnixSocket.listen(path: place.path, kind: .stream)
-    #expect(throws: SystemError(call: "bind \(place.path)", code: EADDRINUSE)) {
-      _ = try UnixSocket.listen(path: place.path, kind: .stream)
+    let folder = try ScratchFolder()
+    let path = "\(folder.path)/socket"
+    do { _ = try UnixSocket.listen(path: path, kind: .stream) }
+    let live = try UnixSocket.listen(path: path, kind: .stream)
+    #expect(throws: SystemError(call: "bind \(path)", code: EADDRINUSE)) {
+      _ = try UnixSocket.listen(path: path, kind: .stream)
     }
     #expect(live.raw >= 0)
   }
 
   @Test func `a file that is no socket is never removed`() throws {
-    let place = TemporaryPath()
-    closeAll([open(place.path, O_CREAT | O_WRONLY, 0o600)])
-    #expect(throws: SystemError.self) { _ = try UnixSocket.listen(path: place.path, kind: .stream) }
-    #expect(access(place.path, F_OK) == 0)
+    let folder = try ScratchFolder()
+    let path = "\(folder.path)/socket"
+    closeAll([open(path, O_CREAT | O_WRONLY, 0o600)])
+    #expect(throws: SystemError.self) { _ = try UnixSocket.listen(path: path, kind: .stream) }
+    #expect(access(path, F_OK) == 0)
+  }
+
+  @Test func `a listener that accepts nobody is given up after the time limit, and never replaced`() throws {
+    let folder = try ScratchFolder()
+    let path = "\(folder.path)/socket"
+    let listener = try UnixSocket.listen(path: path, kind: .sequencedPacket)
+    var waiting: [SharedDescriptor] = []
+    var failure: SystemError?
+    while failure == nil && waiting.count < 1000 {
+      do throws(SystemError) {
+        waiting.append(SharedDescriptor(try UnixSocket.connect(path: path, kind: .sequencedPacket)))
+      } catch {
+        failure = error
+      }
+    }
+    #expect(failure?.code == EAGAIN)
+    let start = MonotonicTime.now
+    let limit = Duration.milliseconds(100)
+    #expect { _ = try UnixSocket.connect(path: path, kind: .sequencedPacket, timeLimit: limit) } throws: {
+      ($0 as? SystemError)?.code == EAGAIN
+    }
+    #expect(MonotonicTime.now - start >= limit)
+    #expect(throws: SystemError.self) { _ = try UnixSocket.listen(path: path, kind: .sequencedPacket) }
+    #expect(try UnixSocket.accept(listener.raw) != nil)
+    let late = try UnixSocket.connect(path: path, kind: .sequencedPacket, timeLimit: limit)
+    #expect(fcntl(late.raw, F_GETFL) & O_NONBLOCK == 0)
   }
 
   @Test func `a socket for its owner only lets no other user in`() throws {
-    let place = TemporaryPath()
-    let listener = try UnixSocket.listen(path: place.path, kind: .sequencedPacket, ownerOnly: true)
+    let folder = try ScratchFolder()
+    let path = "\(folder.path)/socket"
+    let listener = try UnixSocket.listen(path: path, kind: .sequencedPacket, ownerOnly: true)
     var status = stat()
-    #expect(lstat(place.path, &status) == 0 && status.st_mode & 0o777 == 0o600)
+    #expect(lstat(path, &status) == 0 && status.st_mode & 0o777 == 0o600)
     #expect(listener.raw >= 0)
   }
 

@@ -1,22 +1,7 @@
+import TestSupport
 import Testing
 
 @testable import Supervisor
-
-/// A generator whose seed is printed when a test fails.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    // splitmix64
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
-  }
-}
 
 @Suite struct ConfigurationMutationTests {
   private static let scraps: [String] = [
@@ -27,7 +12,7 @@ struct SeededGenerator: RandomNumberGenerator {
     "[vm.scanout]", "[[vm]]", "vm.scanout.x = 1\n", "name = \"wall\"\n", "\u{FEFF}", "é", "a.b.c.d",
   ]
 
-  private static func mutate(_ text: [UInt8], _ random: inout SeededGenerator) -> [UInt8] {
+  private static func mutate(_ text: [UInt8], _ random: inout SplitMix) -> [UInt8] {
     var text = text
     for _ in 0..<Int.random(in: 1...4, using: &random) {
       let place = Int.random(in: 0...text.count, using: &random)
@@ -45,7 +30,7 @@ struct SeededGenerator: RandomNumberGenerator {
 
   @Test(arguments: [1, 2, 3, 4] as [UInt64])
   func aDamagedFileIsReadOrRefusedAtOneOfItsLines(seed: UInt64) throws {
-    var random = SeededGenerator(seed: seed)
+    var random = SplitMix(seed: seed)
     let original = Array(fullConfiguration.utf8)
     for round in 0..<1500 {
       let text = Self.mutate(original, &random)

@@ -310,4 +310,38 @@ func error(in text: String) -> ConfigurationError? {
   func noOutputs(text: String) {
     #expect(DisplayOutput(text) == nil)
   }
+
+  @Test func onlyThePlacesOfScreensAreNoDifference() throws {
+    let old = try configuration(fullConfiguration)
+    for (from, to) in [
+      ("x = 960", "x = 900"), ("width = 320", "width = 400"), ("layer = 2", "layer = 3"),
+      ("display = \"spare\"", "display = \"wall\""), ("opacity = 0.5", "scale = \"fit\""),
+    ] {
+      let text =
+        from.hasPrefix("opacity")
+        ? fullConfiguration.replacing(from, with: "") : fullConfiguration.replacing(from, with: to)
+      let new = try configuration(text)
+      #expect(new != old && new.difference(from: old) == nil, "\(from)")
+    }
+  }
+
+  @Test(arguments: [
+    ("/run/muntin/hub.sock", "/run/muntin/h.sock", "the hub's socket"),
+    ("640x480", "800x600", "display \"spare\""), ("\"256M\"", "\"128M\"", "VM \"alpha\""),
+    ("beta.sock", "b.sock", "VM \"beta\""), ("name = \"beta\"", "name = \"gamma\"", "VM \"gamma\""),
+    ("-m", "-n", "VM \"alpha\""),
+  ])
+  func everythingElseIsADifference(from: String, to: String, name: String) throws {
+    let old = try configuration(fullConfiguration)
+    #expect(try configuration(fullConfiguration.replacing(from, with: to)).difference(from: old) == name)
+  }
+
+  @Test func aVMOrAScreenMoreOrLessIsADifference() throws {
+    let one = try configuration(fullConfiguration)
+    let text = fullConfiguration + "\n[[vm]]\nname = \"gamma\"\nsocket = \"c\"\n"
+    let screen = "[[vm.scanout]]\ndisplay = \"wall\"\nx = 0\ny = 0\nwidth = 64\nheight = 64\n"
+    let two = try configuration(text + screen)
+    #expect(two.difference(from: one) == "VM \"gamma\"" && one.difference(from: two) == "VM \"gamma\"")
+    #expect(try configuration(text + screen + screen).difference(from: two) == "VM \"gamma\"")
+  }
 }

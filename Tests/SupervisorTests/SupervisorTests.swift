@@ -2,32 +2,10 @@ import Buffers
 import Glibc
 import Logging
 import Platform
+import TestSupport
 import Testing
 
 @testable import Supervisor
-
-/// A folder for one test's sockets, removed at its end.
-final class ScratchFolder {
-  let path: String
-
-  init() throws {
-    var template = Array("/tmp/muntin-test-XXXXXX".utf8CString)
-    guard let made = mkdtemp(&template) else { throw SystemError.last("mkdtemp") }
-    path = String(cString: made)
-  }
-
-  deinit {
-    guard let directory = opendir(path) else { return }
-    while let entry = readdir(directory) {
-      let name = withUnsafePointer(to: &entry.pointee.d_name) {
-        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-      }
-      unlink("\(path)/\(name)")
-    }
-    closedir(directory)
-    rmdir(path)
-  }
-}
 
 /// Runs a plan of shell scripts and keeps what they print.
 final class SupervisorBench {
@@ -106,6 +84,18 @@ private func isAlive(_ pid: Int32) -> Bool {
     kill(first, SIGKILL)
     #expect(try bench.wait { bench.printed.count == 2 })
     #expect(bench.supervisor.running["a"] != first)
+    #expect(try bench.stop())
+  }
+
+  @Test func aPartOfAnotherPlanStartsAgainAsThatSays() throws {
+    let bench = try SupervisorBench([script("a", "trap 'echo hup; exit' HUP; echo old; while :; do sleep 0.01; done")])
+    bench.supervisor.start()
+    #expect(try bench.wait { bench.printed == ["a: old"] })
+    bench.supervisor.update(UpPlan(hubSocket: "", parts: [script("a", "echo new; exec sleep 60")]))
+    bench.supervisor.signal(SIGHUP, to: "b")
+    bench.supervisor.signal(SIGHUP, to: "a")
+    // The shell may also say that the signal ended its sleep.
+    #expect(try bench.wait { bench.printed.contains("a: hup") && bench.printed.last == "a: new" })
     #expect(try bench.stop())
   }
 

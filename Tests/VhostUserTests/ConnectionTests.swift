@@ -86,6 +86,71 @@ struct ConnectionTests {
     #expect(try bench.echoes())
   }
 
+  @Test("one that speaks and falls silent before SET_OWNER makes way for one that waits, not before")
+  func fallenSilent() throws {
+    let bench = try Bench()
+    bench.backend.silenceLimit = .milliseconds(50)
+    let path = temporaryPath()
+    try bench.backend.listen(path: path)
+    defer { unlink(path) }
+    let silent = bench.frontend
+    #expect(try silent.word(.getFeatures) != 0)
+    try silent.send(bytes: [1, 0, 0])
+    bench.turn(100)
+    #expect(bench.recorder.disconnections.isEmpty, "nobody waits")
+    bench.adopt(try VhostUserFrontend(path: path))
+    try bench.start()
+    #expect(try bench.echoes())
+    #expect(bench.recorder.disconnections == [.silent])
+    #expect(silent.waitForHangup())
+  }
+
+  @Test("the device's owner may be silent for ever, whoever waits")
+  func silentOwner() throws {
+    let bench = try Bench()
+    bench.backend.silenceLimit = .zero
+    let path = temporaryPath()
+    try bench.backend.listen(path: path)
+    defer { unlink(path) }
+    try bench.frontend.call(.setOwner)
+    let owner = bench.frontend
+    let waiting = try VhostUserFrontend(path: path)
+    try waiting.send(.getFeatures)
+    bench.turn(50)
+    #expect(try owner.word(.getFeatures) != 0)
+    #expect(bench.recorder.connections == 1 && bench.recorder.disconnections.isEmpty)
+  }
+
+  @Test("one that hung up while it waited pushes nobody out")
+  func waitedAndLeft() throws {
+    let bench = try Bench()
+    bench.backend.silenceLimit = .milliseconds(20)
+    let path = temporaryPath()
+    try bench.backend.listen(path: path)
+    defer { unlink(path) }
+    #expect(try bench.frontend.word(.getFeatures) != 0)
+    do { _ = try VhostUserFrontend(path: path) }
+    bench.turn(50)
+    #expect(try bench.frontend.word(.getFeatures) != 0)
+    #expect(bench.recorder.disconnections.isEmpty)
+  }
+
+  @Test("a crowd at the door is let in little by little")
+  func crowd() throws {
+    let bench = try Bench()
+    let path = temporaryPath()
+    try bench.backend.listen(path: path)
+    defer { unlink(path) }
+    var crowd: [VhostUserFrontend] = []
+    for _ in 0..<40 { crowd.append(try VhostUserFrontend(path: path)) }
+    for frontend in crowd { frontend.timeLimit = .zero }
+    try bench.loop.runOnce(timeout: .milliseconds(100))
+    // The bench's own connection and eight of the crowd may wait; who came before them was sent away.
+    #expect(crowd.count { $0.waitForHangup() } == 16 - 8 + 0)
+    bench.turn(5)
+    #expect(crowd.count { $0.waitForHangup() } == 40 - 8)
+  }
+
   @Test("one that connects and hangs up is not even noticed")
   func prober() throws {
     let bench = try Bench()

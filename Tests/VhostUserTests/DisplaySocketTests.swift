@@ -366,6 +366,25 @@ struct DisplaySocketTests {
     #expect(display.peer.acceptedFeatures == 1)
   }
 
+  @Test("answers without end leave others on the loop their turn")
+  func flood() throws {
+    let (theirs, ours) = try UnixSocket.pair(.stream).take()
+    let peer = FileDescriptor(adopting: theirs)
+    let loop = try EventLoop()
+    let client = DisplaySocketClient(loop: loop)
+    try client.attach(FileDescriptor(adopting: ours))
+    let answer = message(DisplayRequest.getProtocolFeatures.rawValue, flags: 4, [UInt8](repeating: 0, count: 8))
+    for _ in 0..<200 { try #require(try answer.withUnsafeBytes { try UnixSocket.send(peer.raw, $0) } == answer.count) }
+    func unread() -> Int32 {
+      var count: Int32 = 0
+      return ioctl(peer.raw, UInt(TIOCOUTQ), &count) == 0 ? count : -1
+    }
+    try loop.runOnce(timeout: .milliseconds(100))
+    #expect(unread() > 0)
+    for _ in 0..<5 { try loop.runOnce(timeout: .zero) }
+    #expect(unread() == 0 && client.isAttached)
+  }
+
   @Test("scanouts too large to show are off")
   func tooLarge() throws {
     let display = try Display()

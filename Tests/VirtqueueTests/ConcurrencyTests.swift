@@ -1,5 +1,6 @@
 import Glibc
 import Platform
+import TestSupport
 import Testing
 
 @testable import Virtqueue
@@ -12,7 +13,7 @@ import Testing
     let pair = try Pair(format, size: 16, eventIndex: eventIndex)
     let device = DeviceThread(queue: pair.queue, doorbell: pair.driver.kickBell, total: 30_000)
     let thread = try start(device)
-    var random = SplitMix(state: 1)
+    var random = SplitMix(seed: 1)
     var offered = 0
     var completed = 0
     while completed < device.total {

@@ -65,6 +65,26 @@ import Testing
     expectBroken(pair, .chainLongerThanRing)
   }
 
+  @Test(arguments: Format.allCases)
+  func `a driver that never takes what is used is served on, and loses only its own answers`(format: Format) throws {
+    let pair = try Pair(format)
+    for round in 0..<70_000 {
+      switch format {
+      case .split:
+        pair.driver.poke(0, address: pair.request, count: 1, flags: 0, link: 0)
+        pair.driver.offer(head: 0)
+      case .packed:
+        let flags = round / 8 % 2 == 0 ? PackedFormat.available : PackedFormat.used
+        pair.driver.poke(round % 8, address: pair.request, count: 1, flags: flags, link: 0)
+      }
+      let served = try pair.serve()
+      guard served == 1 else { throw Unserved(round: round, count: served) }
+    }
+    #expect(pair.queue.failure == nil && pair.queue.inFlightCount == 0)
+  }
+
+  struct Unserved: Error { let round: Int, count: Int }
+
   @Test func `nothing is written into a broken ring`() throws {
     let pair = try Pair(.split)
     try pair.offer()

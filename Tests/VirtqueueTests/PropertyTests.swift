@@ -1,4 +1,5 @@
 import Platform
+import TestSupport
 import Testing
 
 @testable import Virtqueue
@@ -10,7 +11,7 @@ import Testing
   func `every request is answered once and nobody oversleeps`(format: Format, eventIndex: Bool) throws {
     let seed = UInt64.random(in: 0 ... .max)
     print("\(format) event index \(eventIndex): seed \(seed)")
-    var random = SplitMix(state: seed)
+    var random = SplitMix(seed: seed)
     for _ in 0..<20 {
       let size: UInt32 = format == .split ? 1 << random.below(7) : UInt32(random.below(90)) + 1
       let world = try World(format, size: size, eventIndex: eventIndex, random: random)
@@ -25,18 +26,7 @@ import Testing
   }
 }
 
-/// A small generator whose seed can be printed and used again.
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-    return z ^ z >> 31
-  }
-
+extension SplitMix {
   mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(limit)) }
   mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
 }

@@ -17,7 +17,8 @@ ssize_t muntin_receive(int fd, void *bytes, size_t count, int *descriptors, int 
 
 // ---- signals (signals.c) ----
 
-/// Writes the number of each of these signals, one byte, to `pipe` from now on. One pipe at a time in a process.
+/// Writes the number of each of these signals, one byte, to `pipe` from now on, and lets them through to this thread. One
+/// pipe at a time in a process.
 int muntin_catch_signals(const int *signals, int count, int pipe);
 /// Gives the signals their standard meaning again.
 void muntin_release_signals(const int *signals, int count);

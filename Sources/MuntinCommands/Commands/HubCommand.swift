@@ -12,8 +12,8 @@ struct HubCommand: ParsableCommand {
       Back-ends (`muntin gpu`) and displays (`muntin compositor`) connect to it and find each other. It touches no \
       pixel, and when it is started again, everybody comes back to it.
 
-      With --config the screens stand where the configuration places them. Without, they stand side by side in equal \
-      cells on every display.
+      With --config the screens stand where the configuration places them, and SIGHUP reads it again. Without, they \
+      stand side by side in equal cells on every display.
 
       EXAMPLES
         muntin hub --socket-path /run/muntin/hub.sock
@@ -49,9 +49,10 @@ struct HubCommand: ParsableCommand {
     let configuration = try config.map { try Configuration(file: $0) }
     PartProcess.begin()
     let path = socketPath ?? configuration?.hubSocket ?? HubSocket.defaultPath
-    let layout = configuration.map { Layout($0) }
-    let readers = DisplayTrust.only(Set(guestMemoryReaders))
-    try HubProcess(socketPath: path, layout: layout, guestMemoryReaders: readers, logger: log.logger("muntin.hub"))
-      .run()
+    try HubProcess(
+      socketPath: path, layout: configuration.map { Layout($0) },
+      reload: config.map { file in { Layout(try Configuration(file: file)) } },
+      guestMemoryReaders: .only(Set(guestMemoryReaders)), logger: log.logger("muntin.hub")
+    ).run()
   }
 }

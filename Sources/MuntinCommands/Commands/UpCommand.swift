@@ -17,6 +17,10 @@ struct UpCommand: ParsableCommand {
       after 3 s, or at a second Ctrl-C, are killed. What they print comes out on standard error, each line with the \
       name of its part.
 
+      SIGHUP (`kill -HUP`, `systemctl reload`) reads the configuration again: screens move to their new places and \
+      guests are offered their new sizes while everything runs. A file with an error, or with any other change, is \
+      refused and changes nothing. When the terminal that it was started from closes, everything ends.
+
       A machine's command runs in the configuration's folder, with the variables MUNTIN_HUB, MUNTIN_VM and \
       MUNTIN_SOCKET (where its VMM connects to).
 
@@ -64,25 +68,58 @@ struct UpCommand: ParsableCommand {
     signal(SIGPIPE, SIG_IGN)
     // The parts log as much as this process does.
     setenv("MUNTIN_LOG", log.level.rawValue, 1)
-    let plan = UpPlan(
-      configuration, file: TextFile.absolute(file, in: TextFile.currentFolder), hubSocket: HubSocket.defaultPath,
-      executable: "/proc/self/exe", environment: Self.environment)
-    try run(plan)
+    try run(configuration)
   }
 
-  private func run(_ plan: UpPlan) throws {
+  private func run(_ configuration: Configuration) throws {
     let logger = log.logger("muntin.up", prefix: "[up] ")
     let loop = try EventLoop()
+    let plan = plan(configuration)
     let supervisor = try Supervisor(plan, loop: loop, logger: logger) { name, line in
       StandardError.write("[\(name)] \(line)")
     }
+    let hadTerminal = Self.hasTerminal
     try loop.onSignals([SIGINT, SIGTERM, SIGHUP]) { [unowned loop] signal in
+      if signal == SIGHUP && (!hadTerminal || Self.hasTerminal) {
+        return reload(into: supervisor, running: configuration, logger)
+      }
       logger.notice("ending", metadata: ["signal": "\(signal)"])
       supervisor.stop { loop.stop() }
     }
     supervisor.start()
     logger.notice("running", metadata: ["hub": "\(plan.hubSocket)", "parts": "\(plan.parts.count)"])
     try loop.run()
+  }
+
+  /// What the parts of a configuration are started as.
+  private func plan(_ configuration: Configuration) -> UpPlan {
+    UpPlan(
+      configuration, file: TextFile.absolute(file, in: TextFile.currentFolder), hubSocket: HubSocket.defaultPath,
+      executable: "/proc/self/exe", environment: Self.environment)
+  }
+
+  /// Whether there is a terminal: a signal that it has closed looks like one that a user sends.
+  private static var hasTerminal: Bool {
+    let raw = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC)
+    if raw >= 0 { close(raw) }
+    return raw >= 0
+  }
+
+  /// Has the hub read the file again, if that is right and nothing but places is another than in what runs.
+  private func reload(into supervisor: Supervisor, running: Configuration, _ logger: Logger) {
+    do {
+      let new = try Configuration(file: file)
+      if let difference = new.difference(from: running) {
+        return logger.error(
+          "configuration not taken over",
+          metadata: ["reason": "\(difference) is another; only screens can change while everything runs"])
+      }
+      supervisor.update(plan(new))
+      supervisor.signal(SIGHUP, to: "hub")
+      logger.notice("configuration read again", metadata: ["file": "\(file)"])
+    } catch {
+      logger.error("configuration not taken over", metadata: ["reason": "\(error)"])
+    }
   }
 
   /// This process's environment as "NAME=value".

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import Platform
 import Supervisor
@@ -31,19 +30,19 @@ enum KernelChecks {
 
   // MARK: KVM
 
-  /// 100,000 rounds take a processor a tenth of a millisecond.
-  private static let slowLoop: Int64 = 20_000_000
+  private static let slowLoop = Duration.milliseconds(20)
 
   private static var kvm: Finding {
-    var step: UnsafePointer<CChar>?
-    var time: Int64 = 0
-    guard muntin_try_kvm(&step, &time) == 0 else {
-      let error = SystemError.last(step.map { String(cString: $0) } ?? "open")
+    let time: Duration
+    do {
+      time = try VirtualMachineTrial.run()
+    } catch {
       return noKVM(error)
     }
     guard time < slowLoop else {
       return Finding(
-        "kvm", .limited, "/dev/kvm opens, but a loop that should take 0.1 ms took \(time / 1_000_000) ms in a guest",
+        "kvm", .limited,
+        "/dev/kvm opens, but a loop that should take 0.1 ms took \(time.nanoseconds / 1_000_000) ms in a guest",
         means: "The host emulates a guest's kernel: with KVM guests hardly run. Use -accel tcg.",
         remedy: "run on a host with hardware virtualisation (or nested virtualisation switched on)")
     }

@@ -10,6 +10,12 @@ enum ProgramChecks {
   private static var libraries: Finding {
     let pixman = pixman_version_string().map { String(cString: $0) } ?? "unknown"
     let png = png_get_libpng_ver(nil).map { String(cString: $0) } ?? "unknown"
+    guard muntin_vnc_load() != nil else {
+      return Finding(
+        "libraries", .limited, "pixman \(pixman), libpng \(png), no libvncserver",
+        means: "Displays are composed and saved as PNG, but cannot be served by VNC.",
+        remedy: "apt install libvncserver1")
+    }
     return Finding(
       "libraries", .ok, "pixman \(pixman), libpng \(png), libvncserver \(LIBVNCSERVER_PACKAGE_VERSION)",
       means: "Displays are composed, saved as PNG and served by VNC.")

@@ -11,7 +11,8 @@ public enum ProgramPages {
   }
 
   /// Gives them back once, when a start or a connection that begins now will be over.
-  public static func release(on loop: EventLoop) {
+  @discardableResult
+  public static func release(on loop: EventLoop) -> EventLoop.TimerToken {
     loop.schedule(after: .seconds(1)) { release() }
   }
 }

@@ -4,5 +4,6 @@ public enum ProgramPages {
   public static func release() {}
 
   /// Gives them back once, when a start or a connection that begins now will be over.
-  public static func release(on loop: EventLoop) {}
+  @discardableResult
+  public static func release(on loop: EventLoop) -> EventLoop.TimerToken? { nil }
 }

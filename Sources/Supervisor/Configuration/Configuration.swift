@@ -56,6 +56,14 @@ public struct Configuration: Equatable, Sendable {
     public var restart: Bool
     /// Its screens, scanout 0 first.
     public var scanouts: [Scanout]
+
+    /// The same machine with all its screens in one place.
+    fileprivate var withoutPlaces: Machine {
+      var machine = self
+      let nowhere = Scanout(display: "", area: .empty, layer: 0, scale: .fit, opacity: 1)
+      machine.scanouts = Array(repeating: nowhere, count: scanouts.count)
+      return machine
+    }
   }
 
   /// The hub's socket; nil for the default.
@@ -64,6 +72,23 @@ public struct Configuration: Equatable, Sendable {
   public var displays: [Display]
   /// The machines.
   public var machines: [Machine]
+
+  /// What differs from `other` beyond the places of screens, for a message; nil when only those do. Processes and sockets
+  /// are what they were started as; places can change while everything runs.
+  public func difference(from other: Configuration) -> String? {
+    if hubSocket != other.hubSocket { return "the hub's socket" }
+    if let name = Self.changed(displays, other.displays, \.name) { return "display \"\(name)\"" }
+    return Self.changed(machines.map(\.withoutPlaces), other.machines.map(\.withoutPlaces), \.name)
+      .map { "VM \"\($0)\"" }
+  }
+
+  private static func changed<Element: Equatable>(
+    _ new: [Element], _ old: [Element], _ name: (Element) -> String
+  ) -> String? {
+    if let pair = zip(new, old).first(where: { $0 != $1 }) { return name(pair.0) }
+    let (longer, count) = new.count > old.count ? (new, old.count) : (old, new.count)
+    return longer.dropFirst(count).first.map(name)
+  }
 
   /// How many scanouts a virtio-gpu device can have (VIRTIO 1.3, 5.7.4).
   public static let maximumScanouts = 16

@@ -59,6 +59,18 @@ public final class Supervisor {
     loop.afterEvents { [weak self] in self?.finishIfStopped() }
   }
 
+  /// Takes another plan of the same parts over: what dies is started as that says. The parts that run are told nothing.
+  public func update(_ plan: UpPlan) {
+    for part in parts {
+      if let new = plan.parts.first(where: { $0.name == part.plan.name }) { part.plan.command = new.command }
+    }
+  }
+
+  /// Sends a signal to a part that runs; one that does not is left alone.
+  public func signal(_ number: Int32, to name: String) {
+    parts.first { $0.plan.name == name }?.child?.signal(number)
+  }
+
   /// The process ids of the parts that run, by name.
   public var running: [String: Int32] {
     Dictionary(parts.compactMap { part in part.child.map { (part.plan.name, $0.pid) } }) { first, _ in first }
@@ -148,7 +160,7 @@ public final class Supervisor {
 
 /// A part of the plan and its process.
 private final class SupervisedPart {
-  let plan: PartPlan
+  var plan: PartPlan
   let relay: OutputRelay
   var child: ChildProcess?
   var token: EventLoop.Token?

@@ -7,7 +7,7 @@ import Platform
 /// grows into one rectangle per scanout, only the last position of the cursor counts, and pixels are read when they are
 /// sent. A new socket, which QEMU makes whenever the guest's driver starts, is told the whole state again.
 public final class DisplaySocketClient {
-  /// Messages sent in one go before others on the loop have their turn.
+  /// Messages sent, and answers read, in one go before others on the loop have their turn.
   private static let messagesPerWake = 64
   /// Called when everything that was to be shown of a scanout has left, after `damage` had to leave some behind.
   public var delivered: ((_ scanout: UInt32) -> Void)?
@@ -160,13 +160,14 @@ public final class DisplaySocketClient {
   private func serve() {
     guard let socket else { return }
     do throws(VhostUserError) {
-      while self.socket === socket {
+      for _ in 0..<Self.messagesPerWake where self.socket === socket {
         switch try reader.read(from: socket.raw) {
         case .message: try takeReply()
         case .incomplete: return pump()
         case .closed: return lose()
         }
       }
+      pump()
     } catch {
       lose()
     }

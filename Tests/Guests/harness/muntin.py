@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 from dataclasses import dataclass, field
@@ -74,16 +75,27 @@ class Up:
         self.hub = self.folder / "hub.sock"
         self.machines = machines
         self.file = self.folder / "up.toml"
-        text = toml("[hub]", {"socket": self.hub})
-        text += toml("[[display]]", {"name": "main", "size": f"{size[0]}x{size[1]}", "output": output, **(display or {})})
-        for name, screens in machines.items():
-            values = {"name": name, "socket": self.socket(name), "command": (commands or {}).get(name)}
-            text += toml("[[vm]]", {**values, **(limits or {}).get(name, {})})
+        self._display = {"name": "main", "size": f"{size[0]}x{size[1]}", "output": output, **(display or {})}
+        self._commands = commands or {}
+        self._limits = limits or {}
+        self.file.write_text(self._configuration())
+        self.process = Process("up", [MUNTIN, "up", self.file], folder, environment=QUIET)
+
+    def _configuration(self):
+        text = toml("[hub]", {"socket": self.hub}) + toml("[[display]]", self._display)
+        for name, screens in self.machines.items():
+            values = {"name": name, "socket": self.socket(name), "command": self._commands.get(name)}
+            text += toml("[[vm]]", {**values, **self._limits.get(name, {})})
             for screen in screens:
                 values = {"display": screen.display, "x": screen.x, "y": screen.y}
                 text += toml("[[vm.scanout]]", {**values, "width": screen.width, "height": screen.height, **screen.more})
-        self.file.write_text(text)
-        self.process = Process("up", [MUNTIN, "up", self.file], folder, environment=QUIET)
+        return text
+
+    def place(self, **machines):
+        """Gives machines other screens, as a user does who edits the file and sends SIGHUP."""
+        self.machines = {**self.machines, **machines}
+        self.file.write_text(self._configuration())
+        self.process.signal(signal.SIGHUP)
 
     def socket(self, machine):
         return self.folder / f"{machine}.sock"

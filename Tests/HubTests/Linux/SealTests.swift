@@ -1,13 +1,14 @@
 import Buffers
 import Glibc
 import Platform
+import TestSupport
 import Testing
 
 @testable import HubProtocol
 
 extension HostilePeerTests {
   @Test func `a file that can shrink is refused`() throws {
-    let directory = TemporaryDirectory()
+    let directory = try ScratchFolder()
     let path = directory.path + "/hub.sock"
     let raw = open(path, O_RDWR | O_CREAT, 0o600)
     try #require(raw >= 0 && ftruncate(raw, 1 << 20) == 0)

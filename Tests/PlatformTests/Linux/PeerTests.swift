@@ -1,13 +1,15 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Platform
 
 @Suite struct PeerTests {
   @Test func `the kernel names the peer`() throws {
-    let place = TemporaryPath()
-    let listener = try UnixSocket.listen(path: place.path, kind: .sequencedPacket)
-    let client = try UnixSocket.connect(path: place.path, kind: .sequencedPacket)
+    let folder = try ScratchFolder()
+    let path = "\(folder.path)/socket"
+    let listener = try UnixSocket.listen(path: path, kind: .sequencedPacket)
+    let client = try UnixSocket.connect(path: path, kind: .sequencedPacket)
     guard let server = try UnixSocket.accept(listener.raw) else {
       Issue.record("nobody to accept")
       return

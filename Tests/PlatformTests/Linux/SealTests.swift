@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Platform
@@ -14,8 +15,9 @@ import Testing
 
   @Test("an ordinary file is not to be read, nor shared")
   func ordinary() throws {
-    let place = TemporaryPath()
-    let file = FileDescriptor(adopting: open(place.path, O_CREAT | O_RDWR | O_CLOEXEC, 0o600))
+    let folder = try ScratchFolder()
+    let path = "\(folder.path)/socket"
+    let file = FileDescriptor(adopting: open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0o600))
     #expect(SharedMemory.readerSafety(of: file.raw) == nil)
     #expect(!SharedMemory.mayBeShared(file.raw))
   }

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Platform
@@ -88,9 +89,10 @@ import Testing
 
   @Test("descriptors that are made or received are closed at exec")
   func closeOnExec() throws {
-    let place = TemporaryPath()
-    let listener = try UnixSocket.listen(path: place.path, kind: .stream)
-    let client = try UnixSocket.connect(path: place.path, kind: .stream)
+    let folder = try ScratchFolder()
+    let path = "\(folder.path)/socket"
+    let listener = try UnixSocket.listen(path: path, kind: .stream)
+    let client = try UnixSocket.connect(path: path, kind: .stream)
     guard let server = try UnixSocket.accept(listener.raw) else {
       Issue.record("nobody to accept")
       return

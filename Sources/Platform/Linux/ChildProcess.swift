@@ -1,6 +1,5 @@
 import CLinux
 import Glibc
-import Platform
 
 /// A program to run.
 public struct ChildCommand: Equatable, Sendable {
@@ -26,11 +25,14 @@ public struct ChildCommand: Equatable, Sendable {
 }
 
 /// How a child ended.
-enum ChildEnd: Equatable, CustomStringConvertible {
+public enum ChildEnd: Equatable, Sendable, CustomStringConvertible {
+  /// By itself, with that code.
   case exited(Int32)
+  /// By a signal.
   case killed(signal: Int32)
 
-  var description: String {
+  /// For people.
+  public var description: String {
     switch self {
     case .exited(let code): "exit code \(code)"
     case .killed(let signal):
@@ -39,18 +41,20 @@ enum ChildEnd: Equatable, CustomStringConvertible {
   }
 }
 
-/// One running child, in a process group of its own.
+/// One running child, in a process group of its own (pidfd). The kernel kills it when the thread that started it ends.
 ///
 /// Its number stays valid until ``reap()``: the kernel gives it to nobody else before that.
-final class ChildProcess {
-  let pid: Int32
+public final class ChildProcess {
+  /// Its number.
+  public let pid: Int32
   /// Readable once the child has ended.
-  let descriptor: SharedDescriptor
-  let startTime = MonotonicTime.now
+  public let descriptor: SharedDescriptor
+  /// When it was started.
+  public let startTime = MonotonicTime.now
   private(set) var isReaped = false
 
   /// Starts the program; both its outputs go to `output`.
-  init(_ command: ChildCommand, output: Int32) throws(SystemError) {
+  public init(_ command: ChildCommand, output: Int32) throws(SystemError) {
     let pid = Self.spawn(command, output)
     guard pid > 0 else { throw .last("start \(command.program)") }
     let raw = muntin_pidfd_open(pid)
@@ -71,13 +75,13 @@ final class ChildProcess {
   }
 
   /// Sends a signal to the child and to what it started in its group.
-  func signal(_ number: Int32) {
+  public func signal(_ number: Int32) {
     guard !isReaped else { return }
     kill(-pid, number)
   }
 
   /// Takes the child's end and ends what is left of its group; nil while it runs.
-  func reap() -> ChildEnd? {
+  public func reap() -> ChildEnd? {
     guard !isReaped, hasEnded else { return nil }
     kill(-pid, SIGKILL)
     var code: Int32 = 0

@@ -1,62 +1,36 @@
 import Glibc
 import Platform
-import Testing
-
-/// A folder for one test, removed at its end with the files in it.
-final class ScratchFolder {
-  let path: String
-
-  init() throws {
-    var template = Array("/tmp/muntin-test-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp") }
-    path = template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
-  }
-
-  func write(_ name: String, _ text: String) throws -> String {
-    let path = "\(path)/\(name)"
-    guard let file = fopen(path, "w") else { throw SystemError.last("fopen") }
-    fputs(text, file)
-    fclose(file)
-    return path
-  }
-
-  deinit {
-    guard let directory = opendir(path) else { return }
-    while let entry = readdir(directory) {
-      let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-      unlink("\(path)/\(name)")
-    }
-    closedir(directory)
-    rmdir(path)
-  }
-}
 
 /// The built `muntin`, run as a user runs it.
-final class Program {
-  let pid: Int32
+public final class Program {
+  /// Its process id.
+  public let pid: Int32
   private let folder: ScratchFolder
 
   /// How a run ended and what it printed.
-  struct Result {
-    let code: Int32
-    let output: String
-    let errors: String
+  public struct Result {
+    /// The exit code, or the signal that ended it as a negative number.
+    public let code: Int32
+    /// What it printed.
+    public let output: String, errors: String
   }
 
   /// Beside the test's own executable.
-  static let path: String = {
+  public static let path: String = {
     let own = (try? readLink("/proc/self/exe")) ?? ""
     return own.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/") + "/muntin"
   }()
 
-  static func readLink(_ path: String) throws -> String {
+  /// Where a symbolic link leads to.
+  public static func readLink(_ path: String) throws -> String {
     var room = [CChar](repeating: 0, count: 4096)
     let count = readlink(path, &room, room.count)
     guard count > 0 else { throw SystemError.last("readlink") }
     return String(decoding: room[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
   }
 
-  init(_ arguments: [String], program: String = path, environment: [String] = []) throws {
+  /// Starts it.
+  public init(_ arguments: [String], program: String = path, environment: [String] = []) throws {
     folder = try ScratchFolder()
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
@@ -75,12 +49,12 @@ final class Program {
   }
 
   /// Runs the program to its end.
-  static func run(_ arguments: String..., environment: [String] = []) throws -> Result {
+  public static func run(_ arguments: String..., environment: [String] = []) throws -> Result {
     try Program(arguments, environment: environment).wait()
   }
 
   /// Waits for the end.
-  func wait() -> Result {
+  public func wait() -> Result {
     var status: Int32 = 0
     while waitpid(pid, &status, 0) < 0 && errno == EINTR {}
     let code = status & 0x7F == 0 ? status >> 8 & 0xFF : -(status & 0x7F)
@@ -88,9 +62,10 @@ final class Program {
   }
 
   /// What it has said so far on standard error.
-  var errorsSoFar: String { text("errors") }
+  public var errorsSoFar: String { text("errors") }
 
-  func signal(_ number: Int32) {
+  /// Sends it a signal.
+  public func signal(_ number: Int32) {
     kill(pid, number)
   }
 
@@ -108,7 +83,7 @@ final class Program {
 }
 
 /// Tries until it holds, at most 10 s: for what other processes do.
-func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
+public func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
   for _ in 0..<500 {
     if try condition() { return true }
     usleep(20_000)

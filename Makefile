@@ -30,7 +30,7 @@ bench: ## measures Muntin beside QEMU's own vhost-user-gpu
 	Scripts/bench
 
 fmt: ## formats the sources in place
-	swift format -i -r -p Package.swift Sources Tests
+	swift format -i -r -p Package.swift Sources Tests Examples
 
 check: ## formatting, and warnings as errors
 	Scripts/check

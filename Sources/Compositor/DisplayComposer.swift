@@ -89,7 +89,7 @@ extension DisplayComposer: ConsumerClientDelegate {
   /// LAYER_DAMAGE. Answered with the next frame, also when nothing of it can be seen: that paces the guest.
   public func consumer(_ client: ConsumerClient, damage: Rectangle, serial: UInt64, of layer: LayerID) {
     scene.damageBuffer(of: layer, damage)
-    waiting[layer] = serial
+    waiting[layer] = max(serial, waiting[layer] ?? 0)
     clock?.request()
   }
 

@@ -14,7 +14,7 @@ public final class PaintList {
   enum Operation {
     /// Black, below all layers and in their bars.
     case black
-    case picture(ReadOnlyBuffer, source: Rectangle, Projection)
+    case picture(Picture)
     case placeholder(name: String, reason: String, area: Rectangle)
     case cursor(PlacedCursor, Projection)
   }

@@ -8,8 +8,6 @@ public final class Painter {
   private static let paper = pixman_color_t(red: 0x2020, green: 0x2424, blue: 0x2a2a, alpha: .max)
   private static let ink = pixman_color_t(red: 0xc8c8, green: 0xcccc, blue: 0xd2d2, alpha: .max)
   private static let black = pixman_color_t(red: 0, green: 0, blue: 0, alpha: .max)
-  /// Columns or rows from which on pixman does not scale a picture.
-  private static let scalingLimit: UInt32 = 0x7fff
 
   private let target: PixmanImage
   private let size: Size
@@ -58,8 +56,8 @@ public final class Painter {
       scratch.assign(labels.region(name: name, reason: reason, in: area))
       scratch.formIntersection(item.clip)
       fill(scratch, Self.ink, item.opacity)
-    case .picture(let buffer, let source, let projection):
-      if !paint(buffer, source, projection, item) { fill(item.clip, Self.black, item.opacity) }
+    case .picture(let picture):
+      if !paint(picture, item) { fill(item.clip, Self.black, item.opacity) }
     case .cursor(let cursor, let projection):
       paint(cursor, projection, item)
     }
@@ -75,40 +73,13 @@ public final class Painter {
     }
   }
 
-  private func paint(_ buffer: ReadOnlyBuffer, _ shown: Rectangle, _ projection: Projection, _ item: PaintList.Item)
-    -> Bool
-  {
-    let seen = projection.picture.intersection(Box(Rectangle(size)))
-    guard Self.canRead(buffer.layout), shown.fits(in: buffer.layout.size), !seen.isEmpty,
-      let part = part(of: shown, seen, projection), let format = buffer.layout.format.opaquePixmanFormat,
-      let first = buffer.bytes.baseAddress?.advanced(by: buffer.layout.byteOffset(x: part.x, y: part.y)),
-      let source = PixmanImage(
-        format: format, width: Int(part.width), height: Int(part.height),
-        pixels: UnsafeMutableRawPointer(mutating: first), stride: Int(buffer.layout.stride))
-    else { return false }
-    if projection.isScaled {
-      source.sample(
-        scale: (projection.horizontal.step, projection.vertical.step),
-        offset: (projection.horizontal.source(at: seen.x1), projection.vertical.source(at: seen.y1)),
-        edge: PIXMAN_REPEAT_PAD)
-    }
-    buffer.beginReading()
+  private func paint(_ picture: Picture, _ item: PaintList.Item) -> Bool {
+    let seen = picture.projection.picture.intersection(Box(Rectangle(size)))
+    guard let source = picture.image(of: seen) else { return false }
+    picture.buffer.beginReading()
     composite(source, into: seen, item, isOpaque: true)
-    buffer.endReading()
+    picture.buffer.endReading()
     return true
-  }
-
-  /// What pixman gets to see of a source. Scaled: all of it, so that its edge pixels repeat, and pixels next to it do
-  /// not show. Unscaled: what is seen, which has no limit of size.
-  private func part(of source: Rectangle, _ seen: Box, _ projection: Projection) -> Rectangle? {
-    if projection.isScaled {
-      return max(source.width, source.height) < Self.scalingLimit ? source : nil
-    }
-    let part = Rectangle(
-      x: source.x &+ UInt32(clamping: Int64(seen.x1) - projection.horizontal.anchor),
-      y: source.y &+ UInt32(clamping: Int64(seen.y1) - projection.vertical.anchor),
-      width: seen.width, height: seen.height)
-    return source.contains(part) ? part : nil
   }
 
   private func paint(_ cursor: PlacedCursor, _ projection: Projection, _ item: PaintList.Item) {
@@ -137,12 +108,19 @@ public final class Painter {
     _ source: borrowing PixmanImage, from: (x: Int32, y: Int32) = (0, 0), into box: Box, _ item: PaintList.Item,
     isOpaque: Bool
   ) {
+    composite(source.pointer, from: from, into: box, item, isOpaque: isOpaque)
+  }
+
+  private func composite(
+    _ source: OpaquePointer, from: (x: Int32, y: Int32) = (0, 0), into box: Box, _ item: PaintList.Item,
+    isOpaque: Bool
+  ) {
     item.clip.clip(target.pointer)
     let operation = isOpaque && item.opacity == .max ? PIXMAN_OP_SRC : PIXMAN_OP_OVER
     if item.opacity == .max {
-      composite(operation, source.pointer, nil, from, box)
+      composite(operation, source, nil, from, box)
     } else if let mask = PixmanImage(color: Self.faded(Self.black, item.opacity)) {
-      composite(operation, source.pointer, mask.pointer, from, box)
+      composite(operation, source, mask.pointer, from, box)
     }
   }
 

@@ -139,6 +139,11 @@ extension Box {
   }
 
   var isEmpty: Bool { x2 <= x1 || y2 <= y1 }
+
+  func isSame(as other: Box) -> Bool {
+    x1 == other.x1 && y1 == other.y1 && x2 == other.x2 && y2 == other.y2
+  }
+
   var width: UInt32 { x2 > x1 ? UInt32(Int64(x2) - Int64(x1)) : 0 }
   var height: UInt32 { y2 > y1 ? UInt32(Int64(y2) - Int64(y1)) : 0 }
 

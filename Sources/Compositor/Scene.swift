@@ -11,8 +11,10 @@ public final class Scene {
     /// Nil: nothing yet, black.
     var content: LayerContent?
     var cursor: CursorState = .hidden
-    var projection: Projection?
+    /// What is painted of a buffer; nil when there is nothing to see of it.
+    var picture: Picture?
 
+    var projection: Projection? { picture?.projection }
     var id: LayerID { placement.id }
     var isOpaque: Bool { placement.opacity == .max }
 
@@ -21,10 +23,12 @@ public final class Scene {
     }
 
     mutating func project() {
-      guard case .shown(_, let source) = content, !source.isEmpty, !placement.area.isEmpty else {
-        return projection = nil
+      guard case .shown(let buffer, let source) = content, !source.isEmpty, !placement.area.isEmpty else {
+        return picture = nil
       }
-      projection = Projection(source: source.size, area: placement.area, mode: placement.scaleMode)
+      picture = Picture(
+        buffer, source: source,
+        projection: Projection(source: source.size, area: placement.area, mode: placement.scaleMode))
     }
   }
 
@@ -153,13 +157,13 @@ public final class Scene {
       list.append(
         .placeholder(name: layer.placement.vm.text, reason: reason.label, area: layer.placement.area), of: visible,
         opacity: opacity)
-    case .shown(let buffer, let source):
-      guard let projection = layer.projection else { return list.append(.black, of: visible, opacity: opacity) }
+    case .shown:
+      guard let picture = layer.picture else { return list.append(.black, of: visible, opacity: opacity) }
+      let projection = picture.projection
       if let cursor = PlacedCursor(layer.cursor) {
         list.append(.cursor(cursor, projection), within: cursor.box(projection), of: visible, opacity: opacity)
       }
-      list.append(
-        .picture(buffer, source: source, projection), within: projection.picture, of: visible, opacity: opacity)
+      list.append(.picture(picture), within: projection.picture, of: visible, opacity: opacity)
       list.append(.black, outside: projection.picture, of: visible, opacity: opacity)
     }
   }

@@ -8,6 +8,7 @@ public let fuzzTargets: [String: FuzzBody] = [
   "gpuDevice": fuzzGPUDevice,
   "hubPacket": fuzzHubPacket,
   "hubSession": fuzzHubSession,
+  "link": fuzzLink,
   "packedQueue": fuzzPackedQueue,
   "rangeTable": fuzzRangeTable,
   "splitQueue": fuzzSplitQueue,

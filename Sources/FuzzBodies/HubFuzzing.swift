@@ -185,7 +185,7 @@ private final class HubMachine {
   // MARK: Messages
 
   private func message() -> Message {
-    switch input.next(below: 26) {
+    switch input.next(below: 32) {
     case 0: .hello(Hello(role: .producer, name: name()))
     case 1: .hello(Hello(role: .consumer, name: name()))
     case 2: .hello(Hello(role: .control, name: name()))
@@ -203,10 +203,15 @@ private final class HubMachine {
     case 15, 16: .layerLatched(LayerID(vm: name(), scanout: scanout(), display: name()))
     case 17: .bufferRelease(bufferID())
     case 18: .list(ListKind(rawValue: UInt32(input.next(below: 4) + 1)) ?? .vms, cursor: UInt32(input.byte()))
-    case 19: .screenshot(name())
-    case 20, 21: .memoryRegister(MemoryFileID(rawValue: UInt32(input.byte() % 3)), byteCount: 65_536)
-    case 22: .memoryUnregister(MemoryFileID(rawValue: UInt32(input.byte() % 3)))
-    case 23, 24: .consumerConstraints(constraints())
+    case 19: .producerLinkReady
+    case 20: .consumerLinkReady
+    case 21, 22: .linkRoute(LinkID(rawValue: UInt64(input.byte()) % 4), ScanoutSet(rawValue: UInt16(input.byte())))
+    case 23: .flushesLinked(scanout(), count: UInt64(input.byte()) << 56)
+    case 24: .linkDamage(scanout(), generation: UInt64(input.byte()), rectangle())
+    case 25: .screenshot(name())
+    case 26, 27: .memoryRegister(MemoryFileID(rawValue: UInt32(input.byte() % 3)), byteCount: 65_536)
+    case 28: .memoryUnregister(MemoryFileID(rawValue: UInt32(input.byte() % 3)))
+    case 29, 30: .consumerConstraints(constraints())
     default: .bufferRegister(buffer(), memory())
     }
   }

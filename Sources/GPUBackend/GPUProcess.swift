@@ -30,7 +30,7 @@ public final class GPUProcess {
     self.options = options
     log = RateLimitedLog(logger)
     loop = try EventLoop()
-    loop.busyPoll = .microseconds(50)
+    loop.busyPoll = .microseconds(200)
     let sink: any DisplaySink
     if let path = options.hubPath {
       let hub = try Self.makeHub(options, path: path, loop: loop, log: log)

@@ -19,6 +19,8 @@ final class ConsumerSession: Session {
   private var retiredUntold: [BufferID] = []
   private var retiredTold: Set<BufferID> = []
   private var isSettled = false
+  /// Whether it takes links to producers.
+  private(set) var takesLinks = false
   private var memories: ConsumerMemories
 
   init(_ hello: Hello, peer: Peer, hub: Hub) {
@@ -43,6 +45,9 @@ final class ConsumerSession: Session {
       hub.scheduleLayout()
     case .frameRegister(let buffer): try register(buffer, descriptor)
     case .layerRecall(let recall): hub.recall(recall)
+    case .consumerLinkReady:
+      takesLinks = true
+      hub.scheduleLayout()
     case .consumerConstraints(let constraints): note(constraints)
     default: throw Refusal(.notPermitted, reason: "not a consumer's message")
     }
@@ -54,6 +59,7 @@ final class ConsumerSession: Session {
     changed.removeAll()
     for entry in leases.values { hub.registry.endLease(entry) }
     leases.removeAll()
+    hub.forgetLinks(to: self)
     hub.scheduleLayout()
   }
 
@@ -98,7 +104,9 @@ final class ConsumerSession: Session {
     let picture = LayerPicture.shown(buffer.description, buffer.memory, space: buffer.space, source: content.source)
     let descriptor = isNew ? buffer.descriptor : nil
     guard !isNew || memories.send(buffer.files, to: peer) else { return false }
-    guard peer.send(.layerContent(layer, picture), descriptor: descriptor) else { return false }
+    guard peer.send(.layerContent(layer, picture), serial: content.generation, descriptor: descriptor) else {
+      return false
+    }
     if isNew {
       leases[content.buffer.id] = content.buffer
       hub.registry.lease(content.buffer)
@@ -172,6 +180,16 @@ final class ConsumerSession: Session {
     hub.schedule(peer)
   }
 
+  /// The scanouts of a VM that it shows, and whether some place of them gets its flushes by the hub.
+  func shown(of vm: VirtualMachine) -> (scanouts: ScanoutSet, isByHub: Bool) {
+    var shown: (scanouts: ScanoutSet, isByHub: Bool) = ([], false)
+    for view in views.values where view.vm === vm {
+      shown.scanouts.insert(ScanoutSet(view.scanout.index))
+      if !view.isLinked { shown.isByHub = true }
+    }
+    return shown
+  }
+
   private func attach(_ description: LayerDescription, _ vm: VirtualMachine) -> LayerView {
     let scanout = vm.scanout(description.scanout)
     let isKnown = removed.contains(description.id) || views[description.id]?.isKnown == true
@@ -209,7 +227,9 @@ final class ConsumerSession: Session {
     guard retiredTold.count <= Self.maximumRetired else {
       throw Refusal(.limit, reason: "more than \(Self.maximumRetired) retired buffers are not released")
     }
-    guard tellRemoved(), tellChanged(), tellRetired(), memories.tellRemoved(to: peer) else { return }
+    guard tellRemoved(), tellChanged(), tellRetired(), memories.tellRemoved(to: peer), hub.tellLinks(to: self) else {
+      return
+    }
     guard !isSettled, display != nil, !hub.isInGrace else { return }
     isSettled = send(.layersSettled)
   }

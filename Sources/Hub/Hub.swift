@@ -58,6 +58,7 @@ public final class Hub {
   private var scheduled: [Peer] = []
   private var isTurnScheduled = false
   private var needsLayout = false
+  private var lastLink: UInt64 = 0
   private var graceTimer: EventLoop.TimerToken?
   private var retentionTimer: EventLoop.TimerToken?
   private lazy var turn: () -> Void = { [weak self] in self?.endTurn() }
@@ -367,6 +368,28 @@ public final class Hub {
       guard let size = display.display?.size else { continue }
       display.arrange(layers(on: Layout.Display(name: display.name, size: size)))
     }
+    for vm in machines.values { vm.producer?.introduce(to: displays.values) }
+  }
+
+  // MARK: Links
+
+  /// A new link, its ends to be handed over; nil when the system has no descriptor left: flushes pass the hub then.
+  func makeLink(to consumer: ConsumerSession) -> Introduction? {
+    lastLink += 1
+    return try? Introduction(LinkID(rawValue: lastLink), consumer)
+  }
+
+  /// Hands a consumer its ends of new links; false when its socket is full.
+  func tellLinks(to consumer: ConsumerSession) -> Bool {
+    for vm in machines.values {
+      guard vm.producer?.tellLinks(to: consumer) ?? true else { return false }
+    }
+    return true
+  }
+
+  /// A consumer has left.
+  func forgetLinks(to consumer: ConsumerSession) {
+    for vm in machines.values { vm.producer?.forgetLinks(to: consumer) }
   }
 
   private func layers(on display: Layout.Display) -> [(LayerDescription, VirtualMachine)] {

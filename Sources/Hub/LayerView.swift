@@ -26,6 +26,9 @@ final class LayerView {
   private var damageSerial: UInt64 = 0
   private var sentSerial: UInt64 = 0
   private(set) var latchedSerial: UInt64
+  /// Whether the producer tells the consumer of flushes by a link; those through `linkedAfter` went by the hub.
+  private(set) var isLinked = false
+  private var linkedAfter: UInt64 = 0
 
   init(
     _ description: LayerDescription, of vm: VirtualMachine, _ scanout: Scanout, for consumer: ConsumerSession,
@@ -52,6 +55,7 @@ final class LayerView {
   }
 
   func noteDamage(_ rectangle: Rectangle, serial: UInt64) {
+    guard !isLinked else { return }
     damage = damage.union(rectangle)
     damageSerial = serial
     note(.damage)
@@ -71,7 +75,23 @@ final class LayerView {
   func forgetSerials() {
     skip(through: 0)
     sentSerial = 0
+    isLinked = false
   }
+
+  // MARK: Links
+
+  /// From now on flushes come by a link, or by the hub again: then some may have been lost with the link.
+  func setLinked(_ linked: Bool) {
+    guard linked != isLinked else { return }
+    isLinked = linked
+    linkedAfter = scanout.lastFlushed
+    guard !linked else { return }
+    latchedSerial = scanout.lastFlushed
+    note(.content)
+  }
+
+  /// The newest flush that this place need not be waited for; `UInt64.max` when it is told by a link.
+  var done: UInt64 { isLinked && latchedSerial >= linkedAfter ? .max : latchedSerial }
 
   // MARK: Telling
 
@@ -104,7 +124,9 @@ final class LayerView {
   }
 
   private func tellAbsent(_ reason: AbsenceReason) -> Bool {
-    guard consumer.send(.layerContent(description.id, .absent(reason))) else { return false }
+    guard consumer.send(.layerContent(description.id, .absent(reason)), serial: scanout.generation) else {
+      return false
+    }
     changes.remove(.content)
     return true
   }

@@ -12,6 +12,10 @@ final class ProducerSession: Session {
   let peer: Peer
   private unowned let hub: Hub
   private var buffers: [BufferID: BufferEntry] = [:]
+  private var takesLinks = false
+  private var links: [Introduction] = []
+  /// The scanouts whose flushes the producer was told to send to the hub.
+  private var toldWanted = ScanoutSet.all
   private var memories: ProducerMemories
   private var freed: [BufferID] = []
 
@@ -33,7 +37,7 @@ final class ProducerSession: Session {
   ) throws(Refusal) {
     switch message {
     case .flush(let scanout, let damage): try flush(scanout, damage, serial)
-    case .scanoutSet(let state): try set(state)
+    case .scanoutSet(let state): try set(state, generation: serial)
     case .bufferRegister(let buffer, let memory): try register(buffer, memory, descriptor)
     case .memoryRegister(let memory, let byteCount):
       try memories.register(memory, byteCount: byteCount, descriptor)
@@ -52,6 +56,11 @@ final class ProducerSession: Session {
       guard connected != vm.isConnected else { return }
       vm.isConnected = connected
       noteContent()
+    case .producerLinkReady:
+      takesLinks = true
+      hub.scheduleLayout()
+    case .linkRoute(let id, let scanouts): route(id, scanouts, serial)
+    case .flushesLinked(let index, let count): try announced(index).count(count)
     default: throw Refusal(.notPermitted, reason: "not a producer's message")
     }
   }
@@ -72,6 +81,7 @@ final class ProducerSession: Session {
         scanout.noteTold(requirements)
       }
     }
+    pumpLinks()
   }
 
   func ended() {
@@ -79,6 +89,7 @@ final class ProducerSession: Session {
     noteContent()
     for entry in buffers.values { hub.retire(entry) }
     buffers.removeAll()
+    links.removeAll()
     for memory in memories.removeAll() { hub.remove(memory) }
     hub.vmLeft()
   }
@@ -141,9 +152,10 @@ final class ProducerSession: Session {
 
   // MARK: Scanouts
 
-  private func set(_ state: ScanoutState) throws(Refusal) {
-    let content = try state.content.map { (wanted) throws(Refusal) in try self.content(wanted) }
+  private func set(_ state: ScanoutState, generation: UInt64) throws(Refusal) {
+    let content = try state.content.map { (wanted) throws(Refusal) in try self.content(wanted, generation) }
     let scanout = vm.scanout(state.scanout)
+    scanout.generation = generation
     if !scanout.isAnnounced {
       scanout.isAnnounced = true
       hub.scheduleLayout()
@@ -153,14 +165,14 @@ final class ProducerSession: Session {
     show(content, on: scanout)
   }
 
-  private func content(_ wanted: ScanoutState.Content) throws(Refusal) -> Scanout.Content {
+  private func content(_ wanted: ScanoutState.Content, _ generation: UInt64) throws(Refusal) -> Scanout.Content {
     guard let buffer = buffers[wanted.buffer] else {
       throw Refusal(.unknownObject, reason: "buffer \(wanted.buffer) is not registered")
     }
     guard !wanted.source.isEmpty, wanted.source.fits(in: buffer.description.layout.size) else {
       throw Refusal(.malformed, reason: "source \(wanted.source) is not inside the buffer")
     }
-    return Scanout.Content(buffer: buffer, source: wanted.source)
+    return Scanout.Content(buffer: buffer, source: wanted.source, generation: generation)
   }
 
   private func show(_ content: Scanout.Content?, on scanout: Scanout) {
@@ -189,6 +201,63 @@ final class ProducerSession: Session {
     }
     let visible = damage.intersection(content.source)
     for view in scanout.views { view.noteDamage(visible, serial: serial) }
-    if scanout.views.isEmpty { hub.schedule(peer) }
+    if !scanout.isWantedByHub { hub.schedule(peer) }
+  }
+}
+
+// Links: the producer's flushes without the hub (protocol.md section 12).
+extension ProducerSession {
+  /// Makes a link to each display that shows something of this VM, and brings the others up to date.
+  func introduce(to displays: some Collection<ConsumerSession>) {
+    guard takesLinks else { return }
+    for display in displays where display.takesLinks {
+      let shown = display.shown(of: vm)
+      guard let link = link(to: display) ?? (shown.scanouts.isEmpty ? nil : hub.makeLink(to: display)) else { continue }
+      if !links.contains(where: { $0 === link }) {
+        links.append(link)
+        hub.schedule(display.peer)
+      }
+      if link.update(shown.scanouts, needsRoute: shown.isByHub) { hub.schedule(peer) }
+    }
+    if wanted != toldWanted { hub.schedule(peer) }
+  }
+
+  private func link(to display: ConsumerSession) -> Introduction? { links.first { $0.consumer === display } }
+
+  func forgetLinks(to display: ConsumerSession) { links.removeAll { $0.consumer === display } }
+
+  /// Hands a consumer its ends of new links; false when its socket is full.
+  func tellLinks(to display: ConsumerSession) -> Bool {
+    guard let link = link(to: display) else { return true }
+    return link.tellConsumer(of: vm.name)
+  }
+
+  private var wanted: ScanoutSet {
+    var wanted: ScanoutSet = []
+    for scanout in vm.scanouts where scanout.isWantedByHub { wanted.insert(ScanoutSet(scanout.index)) }
+    return wanted
+  }
+
+  private func pumpLinks() {
+    guard takesLinks else { return }
+    for link in links {
+      guard link.tell(self) else { return }
+    }
+    let wanted = wanted
+    guard wanted != toldWanted, peer.send(.flushesWanted(wanted)) else { return }
+    toldWanted = wanted
+  }
+
+  /// A link that was forgotten, its consumer having left, is none of this session's.
+  private func route(_ id: LinkID, _ scanouts: ScanoutSet, _ serial: UInt64) {
+    guard let link = links.first(where: { $0.id == id }), let routed = link.route(scanouts, serial: serial) else {
+      return
+    }
+    for scanout in vm.scanouts {
+      for view in scanout.views where view.consumer === link.consumer {
+        view.setLinked(routed.contains(scanout.index))
+      }
+    }
+    hub.schedule(peer)
   }
 }

@@ -64,6 +64,8 @@ final class Scanout {
   struct Content {
     let buffer: BufferEntry
     let source: Rectangle
+    /// Rises with each change, as the producer counts.
+    let generation: UInt64
   }
 
   let index: ScanoutIndex
@@ -71,6 +73,8 @@ final class Scanout {
   var isAnnounced = false
   var mode = Size(width: 0, height: 0)
   var content: Content?
+  /// Of the newest content, also when it is none.
+  var generation: UInt64 = 0
   var cursor = CursorState.hidden
   /// The places where it is shown.
   private(set) var views: [LayerView] = []
@@ -107,18 +111,28 @@ final class Scanout {
   func note(flush serial: UInt64) -> Bool {
     guard serial > lastFlushed else { return false }
     lastFlushed = serial
-    flushes += 1
+    count(1)
     return true
   }
+
+  /// Counts flushes; a producer may claim any number.
+  func count(_ new: UInt64) {
+    flushes = min(flushes &+ min(new, Self.countLimit), Self.countLimit)
+  }
+
+  private static let countLimit: UInt64 = 1 << 58
 
   /// The newest serial that everybody who shows the scanout has latched, if the producer does not know it yet.
   var unreported: UInt64? {
     var done = lastFlushed
-    for view in views { done = min(done, view.latchedSerial) }
+    for view in views { done = min(done, view.done) }
     return done > reported ? done : nil
   }
 
   func noteReported(_ serial: UInt64) { reported = serial }
+
+  /// Whether somebody who shows it gets its flushes by the hub.
+  var isWantedByHub: Bool { views.contains { !$0.isLinked } }
 
   // MARK: Requirements
 

@@ -41,8 +41,29 @@ public final class ConsumerClient {
     var content: LayerContent?
     /// The newest serial that is latched and not sent yet; 0 when there is none.
     var unsentSerial: UInt64 = 0
+    /// The newest flush that came by the hub and was not latched yet; 0 when there is none.
+    var hubTold: UInt64 = 0
+
+    /// What the layer shows, as the producer counts its contents.
+    var generation: UInt64 = 0
+    var source = Rectangle.empty
+    /// What has come by a link: the newest flush, the newest one latched, and one of a content that is not here yet.
+    var linkTold: UInt64 = 0
+    var linkLatched: UInt64 = 0
+    var early: (generation: UInt64, serial: UInt64)?
 
     init(_ description: LayerDescription) { self.description = description }
+
+    /// The newest flush that a link may be answered with, of those through `told`.
+    func linkDone(_ told: UInt64) -> UInt64 {
+      early == nil && linkLatched >= linkTold ? told : linkLatched
+    }
+
+    func forgetLink() {
+      linkTold = 0
+      linkLatched = 0
+      early = nil
+    }
   }
 
   private let link: HubLink
@@ -52,7 +73,6 @@ public final class ConsumerClient {
   private var frameDescriptor: SharedDescriptor?
   private var needsFrame = false
   private var buffers = ConsumerBuffers()
-  private let loop: EventLoop
   private var bellToken: EventLoop.Token?
   private let constraints: Constraints
   private var needsConstraints = false
@@ -60,16 +80,22 @@ public final class ConsumerClient {
   private var layers: [LayerID: Layer] = [:]
   private var latchedLayers: [Layer] = []
   private var recalls: [LayerRecall] = []
+  private let loop: EventLoop
+  private let takesLinks: Bool
+  private var needsLinkReady = false
+  /// The way to each VM's producer beside the hub.
+  private var links: [PeerName: ConsumerLink] = [:]
 
   /// A client that does nothing before `start`. `constraints` say what pictures it can use; as long as too many pieces
-  /// of VMs' memory are mapped, it takes no more of them.
+  /// of VMs' memory are mapped, it takes no more of them. Without `takesLinks` all damage comes by way of the hub.
   public init(
     hubPath: String, display name: PeerName, description: DisplayDescription, constraints: Constraints = .unstated,
-    loop: EventLoop
+    loop: EventLoop, takesLinks: Bool = true
   ) {
     display = description
     self.constraints = constraints
     self.loop = loop
+    self.takesLinks = takesLinks
     link = HubLink(path: hubPath, hello: Hello(role: .consumer, name: name), loop: loop)
     link.client = self
   }
@@ -81,7 +107,10 @@ public final class ConsumerClient {
   /// Connects, and from now on whenever there is a hub.
   public func start() { link.start() }
   /// Leaves the hub.
-  public func stop() { link.stop() }
+  public func stop() {
+    link.stop()
+    closeLinks()
+  }
   /// Whether there is a connection to a hub.
   public var isLinked: Bool { link.isUp }
 
@@ -102,7 +131,13 @@ public final class ConsumerClient {
 
   /// The composed frame contains the layer's damage through `serial`.
   public func latched(_ layer: LayerID, through serial: UInt64) {
-    guard let entry = layers[layer], serial > entry.unsentSerial else { return }
+    guard let entry = layers[layer] else { return }
+    if serial > entry.linkLatched, entry.linkTold > entry.linkLatched {
+      entry.linkLatched = serial
+      answerLink(entry.description)
+    }
+    guard entry.hubTold > 0, serial > entry.unsentSerial else { return }
+    if serial >= entry.hubTold { entry.hubTold = 0 }
     if entry.unsentSerial == 0 { latchedLayers.append(entry) }
     entry.unsentSerial = serial
     link.schedulePump()
@@ -117,7 +152,12 @@ extension ConsumerClient: HubLinkClient {
     for layer in layers.values {
       layer.isStale = true
       layer.unsentSerial = 0
+      layer.hubTold = 0
+      layer.generation = 0
+      layer.forgetLink()
     }
+    closeLinks()
+    needsLinkReady = takesLinks
     recalls = layers.values.map {
       LayerRecall(id: $0.description.id, vm: $0.description.vm, scanout: $0.description.scanout)
     }
@@ -135,8 +175,11 @@ extension ConsumerClient: HubLinkClient {
   func linkReceived(_ message: Message, serial: UInt64, descriptor: consuming FileDescriptor?) {
     switch message {
     case .layerDamage(let layer, let damage):
-      if layers[layer] != nil { delegate?.consumer(self, damage: damage, serial: serial, of: layer) }
-    case .layerContent(let layer, let picture): receive(picture, of: layer, descriptor)
+      guard let entry = layers[layer] else { return }
+      entry.hubTold = serial
+      delegate?.consumer(self, damage: damage, serial: serial, of: layer)
+    case .layerContent(let layer, let picture): receive(picture, of: layer, generation: serial, descriptor)
+    case .consumerLink(let id, let vm): if let descriptor, takesLinks { open(id, vm, descriptor) }
     case .layerSet(let description): set(description)
     case .layerRemove(let layer): remove(layer)
     case .layerCursor(let layer, let cursor):
@@ -170,10 +213,23 @@ extension ConsumerClient: HubLinkClient {
     guard let entry = layers.removeValue(forKey: layer) else { return }
     latchedLayers.removeAll { $0 === entry }
     delegate?.consumer(self, removed: layer)
+    answerLink(entry.description)
   }
 
-  private func receive(_ picture: LayerPicture, of layer: LayerID, _ descriptor: consuming FileDescriptor?) {
+  private func receive(
+    _ picture: LayerPicture, of layer: LayerID, generation: UInt64, _ descriptor: consuming FileDescriptor?
+  ) {
     guard let entry = layers[layer] else { return }
+    entry.generation = generation
+    entry.source = if case .shown(_, _, _, let source) = picture { source } else { .empty }
+    tell(picture, of: layer, descriptor)
+    guard let early = entry.early, early.generation <= generation else { return }
+    // The new content is damaged as a whole.
+    entry.early = nil
+    take(.empty, serial: early.serial, of: entry)
+  }
+
+  private func tell(_ picture: LayerPicture, of layer: LayerID, _ descriptor: consuming FileDescriptor?) {
     let content: LayerContent
     switch picture {
     case .absent(let reason): content = .absent(reason)
@@ -181,7 +237,7 @@ extension ConsumerClient: HubLinkClient {
       if let descriptor { map(buffer, memory, space, descriptor) }
       content = self.content(buffer.id, source)
     }
-    entry.content = content
+    layers[layer]?.content = content
     delegate?.consumer(self, content: content, of: layer)
   }
 
@@ -211,6 +267,10 @@ extension ConsumerClient: HubLinkClient {
     while let id = released.last {
       guard link.send(.bufferRelease(id)) else { return }
       released.removeLast()
+    }
+    if needsLinkReady {
+      guard link.send(.consumerLinkReady) else { return }
+      needsLinkReady = false
     }
     pumpLatched()
   }
@@ -259,5 +319,57 @@ extension ConsumerClient {
       guard case .shown(let buffer, _) = layer.content, let content = layer.content, buffer.isLost else { continue }
       delegate?.consumer(self, content: content, of: id)
     }
+  }
+}
+
+extension ConsumerClient: ConsumerLinkOwner {
+  /// LINK_OPEN: a link in the place of the one that there was to this VM.
+  private func open(_ id: LinkID, _ vm: PeerName, _ descriptor: consuming FileDescriptor) {
+    forget(links[vm])
+    links[vm] = try? ConsumerLink(id, vm: vm, descriptor, owner: self, loop: loop)
+  }
+
+  private func closeLinks() {
+    for link in links.values { forget(link) }
+  }
+
+  private func forget(_ link: ConsumerLink?) {
+    guard let link, links[link.vm] === link else { return }
+    link.close()
+    links[link.vm] = nil
+    for layer in layers.values where layer.description.vm == link.vm { layer.forgetLink() }
+  }
+
+  func linkEnded(_ link: ConsumerLink) { forget(link) }
+
+  func link(
+    _ link: ConsumerLink, damaged scanout: ScanoutIndex, _ damage: Rectangle, generation: UInt64, serial: UInt64
+  ) {
+    var isShown = false
+    for layer in layers.values where layer.description.scanout == scanout && layer.description.vm == link.vm {
+      isShown = true
+      if generation > layer.generation {
+        layer.early = (generation, serial)
+      } else {
+        take(generation == layer.generation ? damage : .empty, serial: serial, of: layer)
+      }
+    }
+    if !isShown { link.latch(scanout, through: serial) }
+  }
+
+  private func take(_ damage: Rectangle, serial: UInt64, of layer: Layer) {
+    layer.linkTold = max(layer.linkTold, serial)
+    delegate?.consumer(self, damage: damage.intersection(layer.source), serial: serial, of: layer.description.id)
+  }
+
+  /// Tells a layer's producer what all layers that show the scanout have latched.
+  private func answerLink(_ layer: LayerDescription) {
+    guard let link = links[layer.vm] else { return }
+    let told = link.told(layer.scanout)
+    var done = told
+    for other in layers.values where other.description.scanout == layer.scanout && other.description.vm == layer.vm {
+      done = min(done, other.linkDone(told))
+    }
+    link.latch(layer.scanout, through: done)
   }
 }

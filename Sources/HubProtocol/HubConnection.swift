@@ -36,8 +36,6 @@ public final class HubConnection {
     }
   }
 
-  private static let packetsPerTurn = 16
-
   /// Whoever is told; not kept alive.
   public weak var handler: (any HubConnectionHandler)?
   /// Messages taken in so far.
@@ -46,9 +44,11 @@ public final class HubConnection {
   public private(set) var messagesSent: UInt64 = 0
 
   private let loop: EventLoop
+  private let packetsPerTurn: Int
   private var socket: SharedDescriptor?
   private var token: EventLoop.Token?
-  private var isBlocked = false
+  /// Whether the socket has no room: a packet waits for it.
+  private(set) var isBlocked = false
   private var isReadingPaused = false
   /// Nothing can be sent any more.
   private var isBroken = false
@@ -60,11 +60,15 @@ public final class HubConnection {
   private var outgoingDescriptors: [Int32] = []
   private var outgoingOwners: [SharedDescriptor] = []
 
-  /// Takes over a connected socket and watches it on the loop.
-  public init(_ descriptor: consuming FileDescriptor, loop: EventLoop) throws(SystemError) {
+  /// Takes over a connected socket and watches it on the loop; in each of its turns at most so many packets are taken
+  /// in, before others have theirs.
+  public init(
+    _ descriptor: consuming FileDescriptor, loop: EventLoop, packetsPerTurn: Int = 16
+  ) throws(SystemError) {
     try UnixSocket.setNonBlocking(descriptor.raw, true)
     let socket = SharedDescriptor(descriptor)
     self.loop = loop
+    self.packetsPerTurn = packetsPerTurn
     self.socket = socket
     incoming = .allocate(byteCount: Wire.maximumPacketByteCount, alignment: 16)
     outgoing = .allocate(byteCount: Wire.maximumPacketByteCount, alignment: 16)
@@ -180,7 +184,7 @@ public final class HubConnection {
   }
 
   private func receivePackets() {
-    for _ in 0..<Self.packetsPerTurn {
+    for _ in 0..<packetsPerTurn {
       guard let socket, !isReadingPaused else { return }
       incomingDescriptors.removeAll(keepingCapacity: true)
       do {

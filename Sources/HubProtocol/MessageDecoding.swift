@@ -28,6 +28,9 @@ extension Message {
       .layerContent, .layerDamage, .layerCursor, .layerCursorMove, .bufferRetired, .layersSettled,
       .memorySet, .memoryRemove, .consumerConstraints:
       try self.init(consumer: type, &reader)
+    case .producerLinkReady, .linkRoute, .flushesLinked, .producerLink, .linkScanouts, .flushesWanted, .linkDamage,
+      .consumerLinkReady, .consumerLink, .linkLatched:
+      try self.init(link: type, &reader)
     case .list, .screenshot, .listEnd, .vmRecord, .bufferRecord, .displayRecord, .clientRecord, .frame:
       try self.init(control: type, &reader)
     }

@@ -29,6 +29,9 @@ extension Message {
     case .layerCursor(_, let cursor): 32 + (cursor.image == nil ? 0 : Wire.cursorByteCount)
     case .layersSettled: 0
     case .screenshot: 64
+    case .producerLinkReady, .linkRoute, .flushesLinked, .producerLink, .linkScanouts, .flushesWanted, .linkDamage,
+      .consumerLinkReady, .consumerLink, .linkLatched:
+      linkPayloadByteCount
     case .vmRecord(let vm): 224 + 32 * min(vm.scanouts.count, ScanoutIndex.maximumCount)
     case .bufferRecord: 160
     case .displayRecord: 216
@@ -111,6 +114,9 @@ extension Message {
       writer.i32(x)
       writer.i32(y)
     case .layersSettled: break
+    case .producerLinkReady, .linkRoute, .flushesLinked, .producerLink, .linkScanouts, .flushesWanted, .linkDamage,
+      .consumerLinkReady, .consumerLink, .linkLatched:
+      writeLinkPayload(to: &writer)
     case .list(let kind, let cursor):
       writer.u32(kind.rawValue)
       writer.u32(cursor)

@@ -1,4 +1,4 @@
-/// The number of each message (protocol.md sections 2 to 5).
+/// The number of each message (protocol.md sections 2 to 5, 10 and 12).
 public enum MessageType: UInt16, Sendable, CaseIterable {
   case hello = 0x0001
   case welcome = 0x0002
@@ -11,6 +11,13 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
   case cursorSet = 0x0105
   case cursorMove = 0x0106
   case vmState = 0x0107
+  case producerLinkReady = 0x0120
+  case linkRoute = 0x0121
+  case flushesLinked = 0x0122
+  case producerLink = 0x0130
+  case linkScanouts = 0x0131
+  case flushesWanted = 0x0132
+  case linkDamage = 0x0138
   case memoryRegister = 0x0108
   case memoryUnregister = 0x0109
   case flushLatched = 0x0181
@@ -24,6 +31,9 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
   case bufferRelease = 0x0204
   case layerRecall = 0x0205
   case consumerConstraints = 0x0206
+  case consumerLinkReady = 0x0220
+  case consumerLink = 0x0230
+  case linkLatched = 0x0238
   case layerSet = 0x0281
   case layerRemove = 0x0282
   case layerContent = 0x0283
@@ -51,7 +61,7 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
 
   var descriptorRule: DescriptorRule {
     switch self {
-    case .bufferRegister, .frameRegister, .frame, .memoryRegister, .memorySet: .one
+    case .bufferRegister, .frameRegister, .frame, .memoryRegister, .memorySet, .producerLink, .consumerLink: .one
     case .layerContent: .optional
     default: .none
     }

@@ -254,6 +254,17 @@ public enum Message: Equatable, Sendable {
   case memorySet(MemoryKey, byteCount: UInt64)
   case memoryRemove(MemoryKey)
 
+  case producerLinkReady
+  case linkRoute(LinkID, ScanoutSet)
+  case flushesLinked(ScanoutIndex, count: UInt64)
+  case producerLink(LinkID, display: PeerName)
+  case linkScanouts(LinkID, ScanoutSet)
+  case flushesWanted(ScanoutSet)
+  case linkDamage(ScanoutIndex, generation: UInt64, Rectangle)
+  case consumerLinkReady
+  case consumerLink(LinkID, vm: PeerName)
+  case linkLatched(ScanoutIndex)
+
   case list(ListKind, cursor: UInt32)
   case screenshot(PeerName?)
   case listEnd(count: UInt32, next: UInt32)
@@ -296,6 +307,16 @@ public enum Message: Equatable, Sendable {
     case .layerCursorMove: .layerCursorMove
     case .bufferRetired: .bufferRetired
     case .layersSettled: .layersSettled
+    case .producerLinkReady: .producerLinkReady
+    case .linkRoute: .linkRoute
+    case .flushesLinked: .flushesLinked
+    case .producerLink: .producerLink
+    case .linkScanouts: .linkScanouts
+    case .flushesWanted: .flushesWanted
+    case .linkDamage: .linkDamage
+    case .consumerLinkReady: .consumerLinkReady
+    case .consumerLink: .consumerLink
+    case .linkLatched: .linkLatched
     case .memorySet: .memorySet
     case .memoryRemove: .memoryRemove
     case .list: .list

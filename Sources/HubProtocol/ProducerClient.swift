@@ -33,10 +33,23 @@ public final class ProducerClient {
   private var isConnected = false
   private var needsState = false
   private var isTimerArmed = false
+  private let takesLinks: Bool
+  private var needsLinkReady = false
+  private lazy var links = ProducerLinks(owner: self, loop: loop)
+  /// The scanouts whose flushes the hub passes on to somebody.
+  private var wanted = ScanoutSet.all
+  /// Rises with each change of a scanout's content, over restarts of the producer as well.
+  private var lastGeneration = UInt64(clamping: MonotonicTime.now.nanoseconds)
+  private var isCountScheduled = false
+  private var needsCounts = false
 
-  /// A client that does nothing before `start`.
-  public init(hubPath: String, vm: PeerName, socketPath: String = "", memoryLimit: UInt64 = 0, loop: EventLoop) {
+  /// A client that does nothing before `start`. Without `takesLinks` all its flushes go by way of the hub.
+  public init(
+    hubPath: String, vm: PeerName, socketPath: String = "", memoryLimit: UInt64 = 0, loop: EventLoop,
+    takesLinks: Bool = true
+  ) {
     self.loop = loop
+    self.takesLinks = takesLinks
     let hello = Hello(role: .producer, name: vm, memoryLimit: memoryLimit, socketPath: socketPath)
     link = HubLink(path: hubPath, hello: hello, loop: loop)
     link.client = self
@@ -45,7 +58,10 @@ public final class ProducerClient {
   /// Connects, and from now on whenever there is a hub.
   public func start() { link.start() }
   /// Leaves the hub for good: its displays show that the VM is gone.
-  public func stop() { link.stop() }
+  public func stop() {
+    link.stop()
+    links.closeAll()
+  }
   /// Whether there is a connection to a hub.
   public var isLinked: Bool { link.isUp }
 
@@ -77,7 +93,9 @@ public final class ProducerClient {
   }
 
   func setContent(_ content: ScanoutState.Content?, of scanout: ScanoutIndex) {
+    lastGeneration += 1
     scanouts[scanout.index].content = content
+    scanouts[scanout.index].generation = lastGeneration
     noteSet(scanout)
   }
 
@@ -104,16 +122,29 @@ public final class ProducerClient {
   ///
   /// - Returns: the serial that `latched` will name; nil when nobody has to be waited for.
   public func flush(_ scanout: ScanoutIndex, damage: Rectangle) -> UInt64? {
-    guard scanout.isValid, link.isUp, scanouts[scanout.index].content != nil else { return nil }
-    let deadline = MonotonicTime.now + Self.latchLimit
+    guard scanout.isValid, scanouts[scanout.index].content != nil else { return nil }
     let serial = scanouts[scanout.index].lastSerial + 1
     scanouts[scanout.index].lastSerial = serial
-    scanouts[scanout.index].damage = scanouts[scanout.index].damage.union(damage)
-    scanouts[scanout.index].needsFlush = true
+    let goesToHub = link.isUp && wanted.contains(scanout)
+    if goesToHub { tellHub(scanout, damage, serial) } else { count(scanout) }
+    guard tellLinks(scanout, damage, serial) || goesToHub else { return nil }
+    let deadline = MonotonicTime.now + Self.latchLimit
     scanouts[scanout.index].waiting.append(serial: serial, deadline: deadline)
     armTimer(deadline)
-    link.schedulePump()
     return serial
+  }
+
+  private func tellHub(_ scanout: ScanoutIndex, _ damage: Rectangle, _ serial: UInt64) {
+    scanouts[scanout.index].damage = scanouts[scanout.index].damage.union(damage)
+    scanouts[scanout.index].needsFlush = true
+    scanouts[scanout.index].hubSent = serial
+    link.schedulePump()
+  }
+
+  private func tellLinks(_ scanout: ScanoutIndex, _ damage: Rectangle, _ serial: UInt64) -> Bool {
+    // Without a hub nobody learns of another content, and nobody can show it.
+    guard link.isUp || !scanouts[scanout.index].needsSet else { return false }
+    return links.flush(scanout, damage, generation: scanouts[scanout.index].generation, serial: serial)
   }
 
   /// Changes a scanout's cursor; its picture is copied.
@@ -163,17 +194,51 @@ public final class ProducerClient {
     guard scanouts[scanout.index].waiting.remove(through: serial) else { return }
     delegate?.producer(self, latched: scanout, through: serial)
   }
+
+  /// Ends the waiting for what everybody has latched who was told.
+  private func settle(_ scanout: ScanoutIndex) {
+    let entry = scanouts[scanout.index]
+    guard !entry.waiting.isEmpty else { return }
+    var done = min(entry.lastSerial, links.done(scanout))
+    if entry.hubLatched < entry.hubSent { done = min(done, entry.hubLatched) }
+    latched(scanout, through: done)
+  }
+
+  // MARK: Counting
+
+  /// A flush that the hub does not see; it is told of their number, ten times a second at most.
+  private func count(_ scanout: ScanoutIndex) {
+    scanouts[scanout.index].uncounted += 1
+    guard link.isUp, !isCountScheduled else { return }
+    isCountScheduled = true
+    loop.schedule(after: .milliseconds(100)) { [weak self] in
+      guard let self else { return }
+      isCountScheduled = false
+      needsCounts = true
+      link.schedulePump()
+    }
+  }
 }
 
 extension ProducerClient: HubLinkClient {
   func linkOpened() {
     for index in scanouts.indices { scanouts[index].forgetAnnounced() }
     needsState = true
+    needsLinkReady = takesLinks
+    needsCounts = false
+    wanted = .all
+    links.closeAll()
   }
 
   func linkReceived(_ message: Message, serial: UInt64, descriptor: consuming FileDescriptor?) {
     switch message {
-    case .flushLatched(let scanout): latched(scanout, through: serial)
+    case .flushLatched(let scanout):
+      scanouts[scanout.index].hubLatched = max(scanouts[scanout.index].hubLatched, serial)
+      settle(scanout)
+    case .producerLink(let id, let display):
+      if let descriptor, takesLinks { links.open(id, display: display, descriptor, owner: self) }
+    case .linkScanouts(let id, let shown): links.show(id, shown, serial: serial)
+    case .flushesWanted(let scanouts): setWanted(scanouts)
     case .scanoutMode(let scanout, let mode): delegate?.producer(self, wants: mode, of: scanout)
     case .scanoutRequirements(let scanout, let requirements): receive(requirements, of: scanout)
     case .bufferFreed(let id): receiveFreed(id)
@@ -182,8 +247,22 @@ extension ProducerClient: HubLinkClient {
   }
 
   func linkLost() {
-    for index in scanouts.indices { latched(ScanoutIndex(index), through: scanouts[index].lastSerial) }
+    for index in scanouts.indices {
+      scanouts[index].hubLatched = scanouts[index].hubSent
+      settle(ScanoutIndex(index))
+    }
     for id in buffers.forgetAnnounced() { delegate?.producer(self, freed: id) }
+  }
+
+  /// Who comes to watch by way of the hub has missed what went by links only: everything is damaged.
+  private func setWanted(_ new: ScanoutSet) {
+    let added = new.subtracting(wanted)
+    wanted = new
+    for index in scanouts.indices where added.contains(ScanoutIndex(index)) {
+      guard let content = scanouts[index].content else { continue }
+      scanouts[index].lastSerial += 1
+      tellHub(ScanoutIndex(index), content.source, scanouts[index].lastSerial)
+    }
   }
 
   func linkChanged(_ state: HubLinkState) {
@@ -191,7 +270,10 @@ extension ProducerClient: HubLinkClient {
   }
 
   func linkPump() {
-    guard pumpState(), pumpScanouts(), buffers.pumpUnregistered(on: link), pumpFlushes() else { return }
+    guard pumpState(), pumpScanouts(), buffers.pumpUnregistered(on: link), pumpFlushes(), pumpLinks(), pumpCounts()
+    else {
+      return
+    }
     pumpCursors()
   }
 
@@ -202,12 +284,31 @@ extension ProducerClient: HubLinkClient {
     return true
   }
 
+  /// Behind the flushes that were sent before the way changed.
+  private func pumpLinks() -> Bool {
+    if needsLinkReady {
+      guard link.send(.producerLinkReady) else { return false }
+      needsLinkReady = false
+    }
+    return links.tell { link.send(.linkRoute($0, $1), serial: $2) }
+  }
+
+  private func pumpCounts() -> Bool {
+    guard needsCounts else { return true }
+    for index in scanouts.indices where scanouts[index].uncounted > 0 {
+      guard link.send(.flushesLinked(ScanoutIndex(index), count: scanouts[index].uncounted)) else { return false }
+      scanouts[index].uncounted = 0
+    }
+    needsCounts = false
+    return true
+  }
+
   private func pumpScanouts() -> Bool {
     for index in scanouts.indices where scanouts[index].needsSet {
       if let content = scanouts[index].content, !buffers.announce(content.buffer, on: link) { return false }
       let scanout = scanouts[index]
       let state = ScanoutState(scanout: ScanoutIndex(index), mode: scanout.mode, content: scanout.content)
-      guard link.send(.scanoutSet(state)) else { return false }
+      guard link.send(.scanoutSet(state), serial: scanout.generation) else { return false }
       scanouts[index].needsSet = false
     }
     return true
@@ -240,4 +341,11 @@ extension ProducerClient: HubLinkClient {
       }
     }
   }
+}
+
+extension ProducerClient: ProducerLinksOwner, ProducerLinkOwner {
+  func linksSettled(_ scanout: ScanoutIndex) { settle(scanout) }
+  func linksChanged() { link.schedulePump() }
+  func linkLatched(_ link: ProducerLink, _ scanout: ScanoutIndex) { settle(scanout) }
+  func linkEnded(_ link: ProducerLink) { links.remove(link) }
 }

@@ -96,7 +96,8 @@ final class Bench {
   /// Our back-end whose pictures a consumer of the hub sees.
   private func subjectWithHub(_ folder: WorkFolder, _ hub: String) throws(BenchError) -> Subject {
     guard let display = PeerName("bench") else { throw .program("display", "no name") }
-    let watcher = try FrameWatcher(hubPath: hub, display: display, size: Size(width: 1920, height: 1080))
+    let watcher = try FrameWatcher(
+      hubPath: hub, display: display, size: Size(width: 1920, height: 1080), takesLinks: programs.usesLinks)
     let (program, socket) = try programs.startBackend(.muntin, folder, hub: hub)
     return try Subject(.muntin, program, socket: socket, viewer: .hub(watcher))
   }

@@ -33,6 +33,9 @@ struct MuntinBench: ParsableCommand {
   @Flag(help: "Put the reference on both sides: the ratios show how much the method itself wavers.")
   var selfCheck = false
 
+  @Flag(help: "Have the consumer take no link: its flushes pass the hub.")
+  var withoutLinks = false
+
   func validate() throws {
     guard rounds > 0 else { throw ValidationError("--rounds must be above 0") }
     _ = try parts()
@@ -40,7 +43,8 @@ struct MuntinBench: ParsableCommand {
 
   func run() throws {
     let programs = Programs(
-      muntin: muntin ?? Self.neighbour("muntin"), reference: reference, measuresReferenceTwice: selfCheck)
+      muntin: muntin ?? Self.neighbour("muntin"), reference: reference, measuresReferenceTwice: selfCheck,
+      usesLinks: !withoutLinks)
     let bench = Bench(programs, rounds: rounds, parts: try parts()) { Self.tell($0) }
     try bench.run()
     let report = Report(results: bench.results)

@@ -55,11 +55,14 @@ public final class EventLoop {
   /// Whether the last wait brought events.
   private var isBusy = false
 
-  /// How long to go on looking for the next event after one, before the thread sleeps.
-  ///
-  /// Waking a sleeping processor takes longer than most requests, above all when it is itself a virtual one. A peer that
-  /// sends request after request finds this thread awake; nothing is spent while nothing happens.
-  public var busyPoll = Duration.zero
+  private var busy = BusyPoll()
+
+  /// The longest to go on looking for the next event after one, before the thread sleeps. A peer that sends request
+  /// after request finds the thread awake; nothing is spent while nothing happens, or while events are far apart.
+  public var busyPoll: Duration {
+    get { .nanoseconds(busy.most) }
+    set { busy.most = newValue.nanoseconds }
+  }
 
   /// A loop that watches nothing yet.
   public init() throws(SystemError) {
@@ -176,14 +179,18 @@ public final class EventLoop {
   }
 
   private func wait(_ limit: Int64) -> Int32 {
-    if isBusy && busyPoll > .zero && limit != 0 {
-      let end = MonotonicTime.now + busyPoll
-      repeat {
-        let count = poller.wait(nanoseconds: 0)
-        if count != 0 { return count }
-      } while MonotonicTime.now < end && timers.next.map { $0 > .now } ?? true
+    guard isBusy, busy.most > 0, limit != 0 else {
+      return poller.wait(nanoseconds: limit)
     }
-    return poller.wait(nanoseconds: limit)
+    let start = MonotonicTime.now.nanoseconds
+    let found = busy.look(from: start, until: limit < 0 ? .max : start + limit) {
+      poller.wait(nanoseconds: 0)
+    }
+    if found != 0 { return found }
+    let rest = limit < 0 ? limit : max(0, limit - (MonotonicTime.now.nanoseconds - start))
+    let count = poller.wait(nanoseconds: rest)
+    if count > 0 { busy.missed(by: MonotonicTime.now.nanoseconds - start) }
+    return count
   }
 
   private func waitLimit(_ timeout: Duration?) -> Int64 {

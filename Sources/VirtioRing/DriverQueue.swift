@@ -3,7 +3,7 @@
 /// It knows neither where memory comes from nor how a device is woken: its user gives it a ring's three parts, looks at
 /// ``wantsKick()`` after each ``add(readable:writable:table:)``, and writes the queue's number where the transport
 /// wants it. It trusts the device as little as a device trusts a driver: what a device must not do ends up in
-/// ``violations`` and changes nothing else.
+/// ``violations`` and changes nothing else. Nothing here allocates once the queue is made, violations apart.
 public struct DriverQueue: ~Copyable {
   /// A piece of memory that the device reads or writes.
   public struct Buffer: Equatable, Sendable {
@@ -48,16 +48,6 @@ public struct DriverQueue: ~Copyable {
     }
   }
 
-  /// Something a device must never do.
-  public enum Violation: Equatable, Sendable {
-    /// It completed what was not in flight.
-    case unknownToken(UInt32)
-    /// It claims more bytes than the request could take.
-    case writtenBeyondEnd(token: UInt16, written: UInt32, capacity: UInt64)
-    /// Its used index ran ahead by more than the ring.
-    case usedIndexJumped(from: UInt16, to: UInt16)
-  }
-
   /// One request's bookkeeping, by token.
   private struct Request {
     var isInFlight = false
@@ -67,9 +57,7 @@ public struct DriverQueue: ~Copyable {
 
   /// What was settled about the queue.
   public let configuration: VirtqueueConfiguration
-  /// What the device did wrong so far.
-  public private(set) var violations: [Violation] = []
-
+  private var log = ViolationLog()
   private var split: SplitDriverRing?
   private var packed: PackedDriverRing?
   private var requests: [Request]
@@ -85,6 +73,11 @@ public struct DriverQueue: ~Copyable {
     requests = Array(repeating: Request(), count: Int(configuration.size))
   }
 
+  /// What the device did wrong: the first of it.
+  public var violations: [Violation] { log.first }
+  /// How often the device did something wrong.
+  public var violationCount: Int { log.count }
+
   // MARK: Requests
 
   /// What the next request will be called; nil when the ring is full.
@@ -96,11 +89,14 @@ public struct DriverQueue: ~Copyable {
   /// Offers a request; its token, or nil when the ring is full. The device hears of it by a kick: ``wantsKick()``.
   ///
   /// With a `table` the descriptors go there and take one slot of the ring; that feature must have been negotiated.
-  public mutating func add(readable: [Buffer], writable: [Buffer], table: IndirectTable? = nil) -> UInt16? {
+  public mutating func add(
+    readable: Span<Buffer>, writable: Span<Buffer>, table: IndirectTable? = nil
+  ) -> UInt16? {
     let count = readable.count + writable.count
     let slots = table == nil ? count : 1
     guard count > 0, slots <= freeSlots, let token = nextToken else { return nil }
-    let capacity = writable.reduce(0) { $0 + UInt64($1.count) }
+    var capacity: UInt64 = 0
+    for index in writable.indices { capacity += UInt64(writable[index].count) }
     requests[Int(token)] = Request(isInFlight: true, slots: UInt16(slots), capacity: capacity)
     if let table {
       fill(table, readable, writable)
@@ -109,8 +105,8 @@ public struct DriverQueue: ~Copyable {
           address: table.address.rawValue, count: UInt32(16 * count), flags: Descriptor.indirect, link: token))
     } else {
       var left = count
-      for buffer in readable { append(buffer, 0, token, &left) }
-      for buffer in writable { append(buffer, Descriptor.write, token, &left) }
+      for index in readable.indices { append(readable[index], 0, token, &left) }
+      for index in writable.indices { append(writable[index], Descriptor.write, token, &left) }
     }
     split?.offer()
     packed?.offer(slots: UInt16(slots))
@@ -130,7 +126,7 @@ public struct DriverQueue: ~Copyable {
     packed?.append(descriptor)
   }
 
-  private func fill(_ table: IndirectTable, _ readable: [Buffer], _ writable: [Buffer]) {
+  private func fill(_ table: IndirectTable, _ readable: Span<Buffer>, _ writable: Span<Buffer>) {
     let count = readable.count + writable.count
     for index in 0..<count {
       let isWritable = index >= readable.count
@@ -150,9 +146,9 @@ public struct DriverQueue: ~Copyable {
 
   /// The next request that the device has given back; nil when there is none.
   public mutating func poll() -> Completion? {
-    while let (id, written) = split?.takeUsed(&violations) ?? packed?.peekUsed() {
+    while let (id, written) = split?.takeUsed(&log) ?? packed?.peekUsed() {
       guard id < UInt32(requests.count), requests[Int(id)].isInFlight else {
-        violations.append(.unknownToken(id))
+        log.append(.unknownToken(id))
         packed?.skipUsed(slots: 1)
         continue
       }
@@ -165,7 +161,7 @@ public struct DriverQueue: ~Copyable {
     let request = requests[Int(token)]
     requests[Int(token)].isInFlight = false
     if UInt64(written) > request.capacity {
-      violations.append(.writtenBeyondEnd(token: token, written: written, capacity: request.capacity))
+      log.append(.writtenBeyondEnd(token: token, written: written, capacity: request.capacity))
     }
     split?.free(token)
     packed?.free(token, slots: request.slots)

@@ -4,7 +4,9 @@ struct PackedDriverRing {
   private let size: UInt16
   private let eventIndex: Bool
 
-  private var freeTokens: [UInt16]
+  /// The first `freeTokenCount` of these are free.
+  private var tokens: [UInt16]
+  private var freeTokenCount: Int
   private(set) var freeSlots: Int
   private var available = PackedFormat.Position(0x8000)
   private var nextUsed = PackedFormat.Position(0x8000)
@@ -17,7 +19,8 @@ struct PackedDriverRing {
     self.parts = parts
     size = UInt16(configuration.size)
     eventIndex = configuration.eventIndex
-    freeTokens = (0..<size).reversed()
+    tokens = (0..<size).reversed()
+    freeTokenCount = Int(size)
     freeSlots = Int(size)
     parts.descriptors.initializeMemory(as: UInt8.self, repeating: 0, count: 16 * Int(size))
     parts.driver.setWord32(0, 0)
@@ -25,7 +28,7 @@ struct PackedDriverRing {
   }
 
   /// The token of the next request: its buffer id.
-  var nextToken: UInt16? { freeTokens.last }
+  var nextToken: UInt16? { freeTokenCount > 0 ? tokens[freeTokenCount - 1] : nil }
 
   /// Adds a descriptor to the request that is being written.
   mutating func append(_ descriptor: Descriptor) {
@@ -45,7 +48,7 @@ struct PackedDriverRing {
     guard let (position, flags) = open else { return }
     (parts.descriptors + 16 * Int(position.index)).releaseWord16(14, flags)
     open = nil
-    freeTokens.removeLast()
+    freeTokenCount -= 1
     freeSlots -= Int(slots)
     unkicked += UInt32(slots)
   }
@@ -71,7 +74,8 @@ struct PackedDriverRing {
   }
 
   mutating func free(_ token: UInt16, slots: UInt16) {
-    freeTokens.append(token)
+    tokens[freeTokenCount] = token
+    freeTokenCount += 1
     freeSlots += Int(slots)
     skipUsed(slots: slots)
   }

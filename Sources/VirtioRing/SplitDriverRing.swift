@@ -72,7 +72,7 @@ struct SplitDriverRing {
   }
 
   /// Takes the next entry of the used ring.
-  mutating func takeUsed(_ violations: inout [DriverQueue.Violation]) -> (id: UInt32, written: UInt32)? {
+  mutating func takeUsed(_ violations: inout ViolationLog) -> (id: UInt32, written: UInt32)? {
     let index = parts.device.acquireWord16(2)
     guard index != nextUsed else { return nil }
     if index &- nextUsed > size {

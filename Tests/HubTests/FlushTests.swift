@@ -181,9 +181,9 @@ import Testing
     #expect(producer.client.flush(ScanoutIndex(0), damage: .empty) == nil)
   }
 
-  @Test func `the flushes of one turn become one message`() throws {
+  @Test func `the flushes of one turn become one message to the hub`() throws {
     let world = try World()
-    let display = world.display()
+    let display = world.display(takesLinks: false)
     let producer = world.producer("a")
     try producer.client.show(try picture())
     try world.wait("shown") { display.log.buffer("a") != nil }
@@ -195,9 +195,9 @@ import Testing
     #expect(display.log.layer("a")?.damages.first?.rectangle == Rectangle(x: 0, y: 1, width: 60, height: 1))
   }
 
-  @Test func `losing the hub ends every waiting flush`() throws {
+  @Test func `losing the hub ends every flush that waits for it`() throws {
     let world = try World()
-    let display = world.display()
+    let display = world.display(takesLinks: false)
     display.log.latchesAtOnce = false
     let producer = world.producer("a")
     try producer.client.show(try picture())

@@ -162,11 +162,13 @@ final class World {
   }
 
   func display(
-    _ name: String = "main", size: Size = Size(width: 1920, height: 720), constraints: Constraints = .unstated
+    _ name: String = "main", size: Size = Size(width: 1920, height: 720), constraints: Constraints = .unstated,
+    takesLinks: Bool = true
   ) -> (client: ConsumerClient, log: DisplayLog) {
     let description = DisplayDescription(size: size, refreshMillihertz: 60_000, output: "test")
     let client = ConsumerClient(
-      hubPath: path, display: PeerName(name)!, description: description, constraints: constraints, loop: loop)
+      hubPath: path, display: PeerName(name)!, description: description, constraints: constraints, loop: loop,
+      takesLinks: takesLinks)
     let log = DisplayLog()
     client.delegate = log
     keptAlive.append((client, log))
@@ -245,11 +247,20 @@ final class RawPeer {
   private var received: [(message: Message, serial: UInt64)] = []
   private(set) var isEnded = false
   private(set) var descriptorCount = 0
+  /// The descriptors that came with LINK_OPEN.
+  private(set) var links: [SharedDescriptor] = []
   private var sawReset = false
 
   init(world: World) throws {
     self.world = world
     socket = SharedDescriptor(try UnixSocket.connect(path: world.path, kind: .sequencedPacket))
+    try UnixSocket.setNonBlocking(socket.raw, true)
+  }
+
+  /// An end of a link.
+  init(world: World, link: SharedDescriptor) throws {
+    self.world = world
+    socket = link
     try UnixSocket.setNonBlocking(socket.raw, true)
   }
 
@@ -293,7 +304,13 @@ final class RawPeer {
         try room.withUnsafeBytes {
           try PacketParser.parse(UnsafeRawBufferPointer(rebasing: $0[..<count]), descriptors: descriptors) {
             received.append(($0, $1))
-            if $2 != nil { descriptorCount += 1 }
+            if let descriptor = $2 {
+              descriptorCount += 1
+              switch $0 {
+              case .producerLink, .consumerLink: links.append(SharedDescriptor(descriptor))
+              default: break
+              }
+            }
             return true
           }
         }

@@ -123,13 +123,19 @@ public final class GPUDevice: VirtioDevice {
 
   /// What one wake may do before others have their turn.
   private static let share = 4096
+  /// After so many answers of one wake the driver is called, and again at the end: waking it takes longer than the
+  /// rest, and goes on meanwhile.
+  private static let answersBeforeCall = 8
 
   private func serve(_ queue: RequestQueue, _ index: Int) throws(VirtqueueError) {
     allowance = Self.share
+    var answers = 0
     queue.suppressKicks()
     repeat {
       while let chain = try queue.next() {
         answer(chain, from: queue, index)
+        answers += 1
+        if answers == Self.answersBeforeCall { queue.notifyIfNeeded() }
         allowance -= 1
         if allowance <= 0, let yield { return yield(index) }
       }

@@ -10,7 +10,8 @@ struct Report {
     let tables = sections.map { ($0, results.rows(of: $0).map(cells)) }
     let widths = Self.widths([Self.head] + tables.flatMap(\.1))
     return tables.map { section, rows in
-      ([section.rawValue] + ([Self.head] + rows).map { Self.line($0, widths) }).joined(separator: "\n")
+      let notes = results.rows(of: section).flatMap(\.notes).map { "  - \($0)" }
+      return ([section.rawValue] + ([Self.head] + rows).map { Self.line($0, widths) } + notes).joined(separator: "\n")
     }.joined(separator: "\n\n")
   }
 

@@ -9,6 +9,7 @@ final class FrameWatcher: Sendable {
   private let hubPath: String
   private let display: PeerName
   private let size: Size
+  private let takesLinks: Bool
   private let bell: Doorbell
   private let stopBell: Doorbell
   private let thread = Mutex<BackgroundThread?>(nil)
@@ -18,10 +19,11 @@ final class FrameWatcher: Sendable {
   private let ringsBell = Atomic<Bool>(false)
   private let failed = Atomic<Bool>(false)
 
-  init(hubPath: String, display: PeerName, size: Size) throws(BenchError) {
+  init(hubPath: String, display: PeerName, size: Size, takesLinks: Bool) throws(BenchError) {
     self.hubPath = hubPath
     self.display = display
     self.size = size
+    self.takesLinks = takesLinks
     (bell, stopBell) = try system { () throws(SystemError) in
       (try Doorbell(), try Doorbell())
     }
@@ -63,7 +65,8 @@ final class FrameWatcher: Sendable {
       let delegate = Delegate(self)
       let client = ConsumerClient(
         hubPath: hubPath, display: display,
-        description: DisplayDescription(size: size, refreshMillihertz: 60_000, output: "benchmark"), loop: loop)
+        description: DisplayDescription(size: size, refreshMillihertz: 60_000, output: "benchmark"), loop: loop,
+        takesLinks: takesLinks)
       client.delegate = delegate
       _ = try loop.watch(stopBell.waiting.raw, for: .readable) { [unowned loop] _ in loop.stop() }
       client.start()

@@ -4,6 +4,8 @@ struct Programs {
   let reference: String
   /// Whether QEMU's back-end plays both parts.
   let measuresReferenceTwice: Bool
+  /// Whether flushes go to the consumer by a link, without the hub.
+  let usesLinks: Bool
 
   /// Starts a back-end for one guest; `hub` and `name` are Muntin's alone.
   func startBackend(

@@ -83,9 +83,9 @@ public final class VirtqueueDriver {
   ///
   /// With `indirect` the descriptors go into a table beside the ring and take one slot.
   public func add(readable: [Buffer], writable: [Buffer], indirect: Bool = false) -> UInt16? {
-    guard indirect else { return queue.add(readable: readable, writable: writable) }
+    guard indirect else { return queue.add(readable: readable.span, writable: writable.span) }
     guard let token = queue.nextToken, let table = table(of: token, readable.count + writable.count) else { return nil }
-    return queue.add(readable: readable, writable: writable, table: table)
+    return queue.add(readable: readable.span, writable: writable.span, table: table)
   }
 
   /// Room for a request's descriptors; nil when the arena is full.

@@ -8,6 +8,7 @@ CACHE = Path(os.environ.get("MUNTIN_CACHE", PROJECT / ".cache"))
 GUEST = CACHE / "guest"
 MUNTIN = Path(os.environ.get("MUNTIN", PROJECT / ".build/release/muntin")).absolute()
 QEMU = Path(os.environ.get("MUNTIN_QEMU", "/usr/bin/qemu-system-x86_64"))
+QEMU_AARCH64 = Path(os.environ.get("MUNTIN_QEMU_AARCH64", "/usr/bin/qemu-system-aarch64"))
 QEMU11 = CACHE / "qemu11" / "qemu-system-x86_64"
 QEMU_GPU = Path("/usr/lib/qemu/vhost-user-gpu")
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")

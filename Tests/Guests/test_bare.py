@@ -1,0 +1,43 @@
+"""A guest without an operating system, in Embedded Swift, with the project's own driver: what a simple OS would be."""
+
+import pytest
+
+from harness.bare import BY_MMIO, BY_PCI, BareVm, build_bare_guest
+from harness.muntin import Screen
+from harness.pictures import painted, with_rectangle
+
+
+@pytest.fixture(scope="module")
+def programs():
+    return build_bare_guest()
+
+
+@pytest.fixture
+def bare(folder, programs):
+    made = []
+
+    def start(machine, socket_path, device, options=""):
+        made.append(BareVm(folder, programs, machine, socket_path, device, options))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.process.kill()
+
+
+@pytest.mark.parametrize(
+    "machine, device, options, how",
+    [
+        ("q35", BY_PCI, "", "a split ring over PCI"),
+        ("q35", BY_PCI, ",packed=on", "a packed ring over PCI"),
+        ("microvm", BY_MMIO, "", "a split ring over MMIO"),
+        ("virt", BY_MMIO, "", "a split ring over MMIO"),
+        ("virt", BY_MMIO, ",packed=on", "a packed ring over MMIO"),
+    ],
+)
+def test_guest_without_an_operating_system_draws_to_the_last_bit(up, bare, machine, device, options, how):
+    size = (500, 300)
+    display = up({"vm": [Screen(40, 20, *size)]}, size=(640, 400))
+    guest = bare(machine, display.socket("vm"), device, options)
+    assert guest.wait_for_words() == f"drawn {size[0]}x{size[1]} by {how}"
+    display.wait_for_picture("vm", with_rectangle(painted(size, 1), 16, 8, 64, 32, (0xC0, 0xFF, 0x40)))

@@ -6,6 +6,10 @@
 //
 // Commands come as lines on standard input; each is answered by a line "ok ..." or "error ...":
 //     connectors                 number of connectors
+//     memory WHOSE [EXTRA OFFSET]
+//                                what the next buffers are made of: "dumb" (the kernel's choice, as at first), or blobs in
+//                                memory of the "guest" or the "host", whose rows are EXTRA bytes longer than their pixels,
+//                                the first one beginning at byte OFFSET
 //     use N [WIDTH HEIGHT]       takes connector N (0 is the first), at its preferred mode or the named one;
 //                                those taken before keep showing their pictures
 //     fill SEED                  paints the whole picture and marks it dirty
@@ -16,6 +20,7 @@
 //     quit
 
 #include <libdrm/drm.h>
+#include <libdrm/virtgpu_drm.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -27,9 +32,21 @@
 #include <time.h>
 #include <unistd.h>
 
+// What the headers of the building machine's libdrm may be too old for (drm/virtgpu_drm.h of Linux 5.16).
+struct create_blob {
+    uint32_t blob_mem, blob_flags, bo_handle, res_handle;
+    uint64_t size;
+    uint32_t pad, cmd_size;
+    uint64_t cmd, blob_id;
+};
+#define CREATE_BLOB DRM_IOWR(DRM_COMMAND_BASE + 0x0a, struct create_blob)
+enum { BLOB_GUEST = 1, BLOB_HOST3D = 2, BLOB_MAPPABLE = 1, BLOB_SHAREABLE = 2 };
+
 struct buffer {
-    uint32_t handle, framebuffer, width, height, pitch;
+    uint32_t handle, framebuffer, width, height, pitch, offset;
     uint8_t *pixels;
+    void *mapping;
+    size_t size;
 };
 
 // A connector with what it shows; those that are not in use keep showing their pictures.
@@ -43,6 +60,9 @@ struct screen {
 static int card;
 static struct screen screens[16], *screen = &screens[0];
 static struct buffer cursor;
+
+// What "memory" said: BLOB_GUEST or BLOB_HOST3D; 0 for dumb buffers.
+static uint32_t blobMemory, extraPitch, firstOffset;
 
 static const char *failed(const char *what) {
     static char text[128];
@@ -68,16 +88,39 @@ static uint32_t cursorColour(uint32_t x, uint32_t y) {
     return x < 32 ? 0xffff00ff : 0x80808080;
 }
 
-static const char *createBuffer(struct buffer *buffer, uint32_t width, uint32_t height) {
+static const char *mapBuffer(struct buffer *buffer, uint64_t offset) {
+    buffer->mapping = mmap(NULL, buffer->size, PROT_READ | PROT_WRITE, MAP_SHARED, card, offset);
+    if (buffer->mapping == MAP_FAILED) return failed("mmap");
+    buffer->pixels = (uint8_t *)buffer->mapping + buffer->offset;
+    return NULL;
+}
+
+// A blob, whole pages long, that is seen by this program and can be scanned out.
+static const char *createBlob(struct buffer *buffer, uint32_t width, uint32_t height) {
+    uint32_t pitch = width * 4 + extraPitch;
+    uint64_t size = ((uint64_t)pitch * height + firstOffset + 4095) & ~4095ull;
+    struct create_blob create = {
+        .blob_mem = blobMemory, .size = size, .blob_flags = BLOB_MAPPABLE | BLOB_SHAREABLE};
+    if (request(CREATE_BLOB, &create)) return failed("create blob");
+    struct drm_virtgpu_map map = {.handle = create.bo_handle};
+    if (request(DRM_IOCTL_VIRTGPU_MAP, &map)) return failed("map blob");
+    *buffer = (struct buffer){
+        .handle = create.bo_handle, .width = width, .height = height, .pitch = pitch, .offset = firstOffset, .size = size};
+    return mapBuffer(buffer, map.offset);
+}
+
+static const char *createDumb(struct buffer *buffer, uint32_t width, uint32_t height) {
     struct drm_mode_create_dumb create = {.width = width, .height = height, .bpp = 32};
     if (request(DRM_IOCTL_MODE_CREATE_DUMB, &create)) return failed("create dumb buffer");
     struct drm_mode_map_dumb map = {.handle = create.handle};
     if (request(DRM_IOCTL_MODE_MAP_DUMB, &map)) return failed("map dumb buffer");
-    void *pixels = mmap(NULL, create.size, PROT_READ | PROT_WRITE, MAP_SHARED, card, map.offset);
-    if (pixels == MAP_FAILED) return failed("mmap");
     *buffer = (struct buffer){
-        .handle = create.handle, .width = width, .height = height, .pitch = create.pitch, .pixels = pixels};
-    return NULL;
+        .handle = create.handle, .width = width, .height = height, .pitch = create.pitch, .size = create.size};
+    return mapBuffer(buffer, map.offset);
+}
+
+static const char *createBuffer(struct buffer *buffer, uint32_t width, uint32_t height) {
+    return blobMemory ? createBlob(buffer, width, height) : createDumb(buffer, width, height);
 }
 
 static const char *createFramebuffer(struct buffer *buffer) {
@@ -87,6 +130,7 @@ static const char *createFramebuffer(struct buffer *buffer) {
         .pixel_format = 'X' | 'R' << 8 | '2' << 16 | '4' << 24,
         .handles = {buffer->handle},
         .pitches = {buffer->pitch},
+        .offsets = {buffer->offset},
     };
     if (request(DRM_IOCTL_MODE_ADDFB2, &command)) return failed("add framebuffer");
     buffer->framebuffer = command.fb_id;
@@ -96,9 +140,9 @@ static const char *createFramebuffer(struct buffer *buffer) {
 static void destroyBuffer(struct buffer *buffer) {
     if (!buffer->handle) return;
     if (buffer->framebuffer) request(DRM_IOCTL_MODE_RMFB, &buffer->framebuffer);
-    munmap(buffer->pixels, (size_t)buffer->pitch * buffer->height);
-    struct drm_mode_destroy_dumb destroy = {.handle = buffer->handle};
-    request(DRM_IOCTL_MODE_DESTROY_DUMB, &destroy);
+    munmap(buffer->mapping, buffer->size);
+    struct drm_gem_close close = {.handle = buffer->handle};
+    request(DRM_IOCTL_GEM_CLOSE, &close);
     *buffer = (struct buffer){0};
 }
 
@@ -201,7 +245,7 @@ static const char *flip(uint32_t seed, uint32_t count) {
 static const char *moveCursor(int32_t x, int32_t y) {
     const char *problem;
     if (!cursor.handle) {
-        if ((problem = createBuffer(&cursor, 64, 64))) return problem;
+        if ((problem = createDumb(&cursor, 64, 64))) return problem;
         for (uint32_t row = 0; row < 64; row++)
             for (uint32_t column = 0; column < 64; column++)
                 ((uint32_t *)(cursor.pixels + row * cursor.pitch))[column] = cursorColour(column, row);
@@ -225,11 +269,23 @@ static const char *countConnectors(char *answer, size_t size) {
     return problem;
 }
 
+static const char *setMemory(const char *whose, uint32_t extra, uint32_t offset) {
+    if (!strcmp(whose, "dumb")) blobMemory = 0;
+    else if (!strcmp(whose, "guest")) blobMemory = BLOB_GUEST;
+    else if (!strcmp(whose, "host")) blobMemory = BLOB_HOST3D;
+    else return "memory of whom?";
+    extraPitch = extra;
+    firstOffset = offset;
+    return NULL;
+}
+
 static const char *obey(const char *line, char *answer, size_t size) {
     unsigned a, b, c, d, e;
+    char word[16];
     int x, y;
     if (!strncmp(line, "connectors", 10)) return countConnectors(answer, size);
     b = c = 0;
+    if (sscanf(line, "memory %15s %u %u", word, &b, &c) >= 1) return setMemory(word, b, c);
     if (sscanf(line, "use %u %u %u", &a, &b, &c) >= 1) {
         const char *problem = use(a, b, c);
         snprintf(answer, size, "%ux%u", screen->mode.hdisplay, screen->mode.vdisplay);

@@ -3,11 +3,13 @@ public typealias FuzzBody = @Sendable (UnsafeRawBufferPointer) -> Void
 
 /// All fuzz targets by name. `Scripts/fuzz` runs each of them; the tests replay Tests/Corpus/NAME through it.
 public let fuzzTargets: [String: FuzzBody] = [
+  "applications": fuzzApplications,
   "configuration": fuzzConfiguration,
   "displaySocket": fuzzDisplaySocket,
   "gpuDevice": fuzzGPUDevice,
   "hubPacket": fuzzHubPacket,
   "hubSession": fuzzHubSession,
+  "library": fuzzLibrary,
   "link": fuzzLink,
   "packedQueue": fuzzPackedQueue,
   "rangeTable": fuzzRangeTable,

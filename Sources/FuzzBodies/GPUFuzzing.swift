@@ -22,6 +22,7 @@ private struct GPUMachine {
   private var input: FuzzInput
   private let arena: GuestArena
   private let display = FuzzDisplay()
+  private let window = FuzzWindow()
   private let device: GPUDevice
   private let drivers: [VirtqueueDriver]
   private let slots: GuestAddress
@@ -33,10 +34,7 @@ private struct GPUMachine {
     let format: VirtqueueConfiguration.Format = input.byte() & 1 == 0 ? .split : .packed
     arena = try GuestArena([(GuestAddress(0x10000), 0x100000), (Self.neighbour, Self.neighbourCount)])
     let (arena, display) = (arena, display)
-    device = GPUDevice(
-      configuration: GPUConfiguration(
-        scanouts: [Size(width: 64, height: 64), Size(width: 32, height: 32)],
-        limits: .usualLimits(hostAllocated: 1 << 20), maximumResources: 20), sink: display)
+    device = GPUDevice(configuration: Self.configuration(input.byte()), sink: display)
     drivers = try (0..<2).map { _ in try VirtqueueDriver(arena: arena, size: 16, format: format) }
     slots = try arena.allocate(Self.slotCount * (Self.requestRoom + Self.replyRoom))
     region = arena.memory.region(containing: Self.neighbour)
@@ -46,15 +44,36 @@ private struct GPUMachine {
     startQueues()
   }
 
+  private static func configuration(_ choice: UInt8) -> GPUConfiguration {
+    var configuration = GPUConfiguration(
+      scanouts: [Size(width: 64, height: 64), Size(width: 32, height: 32)],
+      limits: .usualLimits(hostAllocated: 1 << 20),
+      maximumResources: 20)
+    configuration.limits.contexts = 3
+    configuration.allocation = choice & 1 == 0 ? .guest : .host
+    configuration.hostVisible = choice & 2 == 0 ? 1 << 20 : 0
+    configuration.blobAlignment = choice & 4 == 0 ? .pages4K : .pages16K
+    configuration.maximumMappings = 4
+    return configuration
+  }
+
   mutating func run() {
+    device.sharedMemoryWindowChanged(window)
     while !input.isEmpty { step() }
     device.reset()
+    window.answerAll(device, succeeded: true)
+    window.answerAll(device, succeeded: true)
+    display.held = []
+    precondition(device.mappedBlobCount == 0 && device.contextCount == 0, "something outlived the reset")
     precondition(device.resourceCount == 0 && device.memoryUsed == 0, "something outlived the reset")
   }
 
   private mutating func step() {
-    switch input.byte() % 16 {
+    switch input.byte() % 20 {
     case 0...6: send(wellFormed().encoded(flags: flags(), fence: FenceID(rawValue: input.next())), on: 0)
+    case 16, 17: send(blobCommand().encoded(flags: flags(), context: context()), on: 0)
+    case 18: createBlob()
+    case 19: answerWindow()
     case 7: attach()
     case 8: send(cursor().encoded(flags: flags()), on: 1)
     case 9, 10: send(Array(input.take(Int(input.byte()))), on: Int(input.byte() & 1))
@@ -97,6 +116,43 @@ private struct GPUMachine {
     }
   }
 
+  private mutating func context() -> ContextID { ContextID(rawValue: UInt32(input.byte() % 5)) }
+
+  private mutating func blobCommand() -> Command {
+    switch input.byte() % 10 {
+    case 0, 1:
+      .setScanoutBlob(
+        Command.SetScanoutBlob(
+          source: rectangle(), scanout: scanout(), resource: id(), size: Size(width: number(), height: number()),
+          format: UInt32(input.byte() % 5), stride: number() &* 4, offset: number()))
+    case 2, 3: .resourceMapBlob(id(), offset: input.byte() < 240 ? UInt64(input.byte()) << 12 : input.next())
+    case 4: .resourceUnmapBlob(id())
+    case 5: .contextCreate(nameLength: number(), kind: number())
+    case 6: .contextDestroy
+    case 7: .contextAttachResource(id())
+    case 8: .contextDetachResource(id())
+    default: .submit3D(byteCount: number(), fenceCount: number())
+    }
+  }
+
+  private mutating func createBlob() {
+    let blob = Command.CreateBlob(
+      resource: id(), memory: UInt32(input.byte() % 4), flags: number(), entryCount: 0,
+      blob: input.byte() < 240 ? 0 : input.next(),
+      byteCount: input.byte() < 240 ? UInt64(input.byte() % 32) << 12 : input.next())
+    let (context, entries, claimed) = (context(), entries(), number())
+    var counted = blob
+    counted.entryCount = input.byte() < 250 ? UInt32(entries.count / MemoryEntry.byteCount) : claimed
+    send(Command.resourceCreateBlob(counted).encoded(context: context) + entries, on: 0)
+  }
+
+  private mutating func answerWindow() {
+    let succeeded = input.byte() & 3 != 0
+    window.isOpen = input.byte() & 7 != 0
+    window.answerAll(device, succeeded: succeeded)
+    drain()
+  }
+
   private mutating func cursor() -> Command {
     let update = Command.CursorUpdate(
       scanout: scanout(), x: input.next(), y: input.next(), resource: id(), hotX: number(), hotY: number())
@@ -104,14 +160,17 @@ private struct GPUMachine {
   }
 
   private mutating func attach() {
-    let id = id()
-    let count = Int(input.byte() % 40)
-    let claimed = input.byte() < 250 ? UInt32(count) : input.next()
-    let entries = (0..<count).flatMap { _ in
+    let (id, entries) = (id(), entries())
+    let count = UInt32(entries.count / MemoryEntry.byteCount)
+    let claimed = input.byte() < 250 ? count : input.next()
+    send(Command.resourceAttachBacking(id, entryCount: claimed).encoded() + entries, on: 0)
+  }
+
+  private mutating func entries() -> [UInt8] {
+    (0..<Int(input.byte() % 40)).flatMap { _ in
       let start = input.byte() < 250 ? UInt64(0x100000 + Int(input.next(UInt16.self)) * 4) : input.next()
       return MemoryEntry(address: GuestAddress(start), length: input.byte() & 1 == 0 ? 4096 : number()).encoded
     }
-    send(Command.resourceAttachBacking(id, entryCount: claimed).encoded() + entries, on: 0)
   }
 
   /// Offers a request in pieces, lets the device work, and checks what comes back.
@@ -185,8 +244,18 @@ private struct GPUMachine {
     for queue in 0..<2 { device.stop(queue: queue) }
     drain()
     if input.byte() & 1 == 0 { device.reset() }
+    if input.byte() & 7 == 0 { reconnect() }
     for driver in drivers { try? driver.reset() }
     startQueues()
+  }
+
+  /// Another transport: the old one's changes have failed, its mappings are gone.
+  private func reconnect() {
+    window.answerAll(device, succeeded: false)
+    window.forget()
+    device.sharedMemoryWindowChanged(nil)
+    device.reset()
+    device.sharedMemoryWindowChanged(window)
   }
 
   private func startQueues() {
@@ -202,20 +271,26 @@ private struct GPUMachine {
 /// A display that checks what it is told.
 private final class FuzzDisplay: DisplaySink {
   var result = FlushResult.latched
+  /// Pictures that are still read.
+  var held: [Picture] = []
   private var shown: [ScanoutID: ScanoutContent] = [:]
-  private var sum: UInt8 = 0
+  private var sum: UInt32 = 0
 
   func scanoutChanged(_ scanout: ScanoutID, to content: ScanoutContent?) {
     shown[scanout] = content
     guard let content else { return }
-    precondition(!content.source.isEmpty && content.source.fits(in: content.buffer.layout.size))
+    precondition(!content.source.isEmpty && content.source.fits(in: content.picture.layout.size))
   }
 
-  func flush(_ scanout: ScanoutID, buffer: HostBuffer, damage: Rectangle, token: FlushToken) -> FlushResult {
-    guard let content = shown[scanout], content.buffer === buffer else { preconditionFailure("not shown") }
+  func flush(_ scanout: ScanoutID, picture: Picture, damage: Rectangle, token: FlushToken) -> FlushResult {
+    guard let content = shown[scanout], content.picture === picture else { preconditionFailure("not shown") }
     precondition(!damage.isEmpty && content.source.contains(damage) && token.scanout == scanout)
-    let last = buffer.layout.byteOffset(x: UInt32(damage.maxX - 1), y: UInt32(damage.maxY - 1))
-    sum ^= buffer.bytes[last + 3]
+    var last: UInt32 = 0
+    let corner = Rectangle(x: UInt32(damage.maxX - 1), y: UInt32(damage.maxY - 1), width: 1, height: 1)
+    withUnsafeMutableBytes(of: &last) { bytes in
+      if let base = bytes.baseAddress { _ = picture.copy(corner, to: base, stride: 4) }
+    }
+    sum ^= last
     return result
   }
 
@@ -225,7 +300,12 @@ private final class FuzzDisplay: DisplaySink {
 
   func cursorMoved(_ scanout: ScanoutID, x: Int32, y: Int32) {}
 
-  func bufferRetired(_ buffer: HostBuffer) {
-    precondition(!shown.values.contains { $0.buffer === buffer }, "retired while it is shown")
+  func pictureRetired(_ picture: Picture) {
+    precondition(!shown.values.contains { $0.picture === picture }, "retired while it is shown")
+    if result == .pending { held.append(picture) }
+  }
+
+  func memoryMoved(_ scanout: ScanoutID, _ picture: Picture) {
+    precondition(shown[scanout]?.picture === picture, "moved, but not shown")
   }
 }

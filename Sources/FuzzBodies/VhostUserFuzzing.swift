@@ -46,7 +46,8 @@ private struct SessionMachine {
 
   private var input: FuzzInput
   private let loop: EventLoop
-  private let device = LoopbackDevice()
+  private let device = LoopbackDevice(sharedMemoryRegions: [SharedMemoryRegion(id: 1, byteCount: 1 << 20)])
+  private var changes: UInt64 = 0
   private let backend: VhostUserBackend
   private let file: SharedDescriptor
   private let shared: MemoryMapping
@@ -71,7 +72,34 @@ private struct SessionMachine {
     backend.close()
     turn()
     precondition(device.running.isEmpty, "a ring runs without a front-end")
+    precondition(UInt64(device.windowAnswers.count) == changes, "a change was not answered, or twice")
     precondition(device.memory?.regions.isEmpty ?? true, "memory stays without a front-end")
+  }
+
+  /// The device wants memory mapped, or not any more.
+  private mutating func changeWindow() {
+    let piece = SharedMemoryPiece(region: 1, offset: UInt64(input.byte()) << 12, byteCount: 4096)
+    let ticket = SharedMemoryTicket(number: changes)
+    guard let window = device.window else { return }
+    let isTaken = input.byte() & 1 == 0 ? window.map(piece, of: file, ticket) : window.unmap(piece, ticket)
+    if isTaken { changes += 1 }
+  }
+
+  /// A channel for the back-end's requests, with whatever answers.
+  private mutating func openChannel() {
+    guard let (ours, theirs) = try? UnixSocket.pair(.stream).take() else { return }
+    let answers = FileDescriptor(adopting: ours)
+    let end = FileDescriptor(adopting: theirs)
+    send(.setProtocolFeatures(.max))
+    send(.setBackendReqFd, [end.raw])
+    for _ in 0..<input.byte() % 4 {
+      var message: [UInt8] = []
+      MessageHeader(request: UInt32(input.byte()), flags: UInt32(input.byte() & 15), payloadSize: 8)
+        .encode(into: &message)
+      message += (0..<8).map { _ in input.byte() & 1 }
+      message.withUnsafeBytes { _ = try? UnixSocket.send(answers.raw, $0) }
+      turn()
+    }
   }
 
   private static func connect(_ backend: VhostUserBackend) throws -> SharedDescriptor {
@@ -84,7 +112,7 @@ private struct SessionMachine {
   private func turn() { try? loop.runOnce(timeout: .zero) }
 
   private mutating func step() {
-    switch input.byte() % 16 {
+    switch input.byte() % 18 {
     case 0, 1, 2, 3: request()
     case 4: send(Array(input.take(Int(input.byte()))), descriptors: input.byte())
     case 5, 6: bell.ring()
@@ -94,6 +122,8 @@ private struct SessionMachine {
     case 12: offer()
     case 13: device.isHolding.toggle()
     case 14: backend.configurationChanged()
+    case 16: changeWindow()
+    case 17: openChannel()
     default: readAnswers()
     }
   }

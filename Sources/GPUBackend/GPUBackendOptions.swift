@@ -20,6 +20,12 @@ public struct GPUBackendOptions: Sendable {
   public var sizes: [Size]
   /// The most that the guest can make the host hold.
   public var limits: LedgerAmounts
+  /// Whose memory the guest's pictures are in.
+  public var allocation = AllocationSide.guest
+  /// Length of the region in which the guest sees host memory; 0: none.
+  public var hostVisible: UInt64 = 256 << 20
+  /// What sizes and places of blobs are multiples of.
+  public var blobAlignment = BlobAlignment.pages4K
 
   /// A card with one scanout of 1280x800 that works alone.
   public init(

@@ -15,6 +15,7 @@ public final class GPUProcess {
   private let device: GPUDevice
   private let backend: VhostUserBackend
   private let hub: Hub?
+  private let reporter: LedgerReporter?
   private let mirror: MirrorSink?
   private var pagesTimer: EventLoop.TimerToken?
 
@@ -39,11 +40,18 @@ public final class GPUProcess {
       let mirror = MirrorSink(loop: loop, log: log)
       (self.hub, self.mirror, sink) = (nil, mirror, mirror)
     }
-    let configuration = GPUConfiguration(
-      scanouts: options.sizes, name: options.vmName, limits: options.limits)
+    var configuration = GPUConfiguration(scanouts: options.sizes, name: options.vmName, limits: options.limits)
+    configuration.allocation = options.allocation
+    configuration.hostVisible = options.hostVisible
+    configuration.blobAlignment = options.blobAlignment
     device = GPUDevice(configuration: configuration, sink: sink)
     backend = VhostUserBackend(device: device, loop: loop)
     hub?.sink.device = device
+    if let client = hub?.client {
+      reporter = LedgerReporter(device: device, client: client, loop: loop)
+    } else {
+      reporter = nil
+    }
     connectParts()
   }
 

@@ -7,10 +7,17 @@ import Platform
 /// Shows a card's scanouts by way of the hub: each picture's memory is registered once, a flush is one small message.
 final class HubSink: DisplaySink {
   /// The card whose flushes it completes; not kept alive.
-  weak var device: GPUDevice?
+  weak var device: GPUDevice? {
+    didSet { sharing = device.map { PictureSharing(client: client, ledger: $0.ledger) } }
+  }
 
   private let client: ProducerClient
   private let log: RateLimitedLog
+  private(set) var sharing: PictureSharing?
+  /// What each scanout shows.
+  private var contents = [ScanoutContent?](repeating: nil, count: ScanoutIndex.maximumCount)
+  /// Reasons for copies that the log has.
+  private var toldReasons: Set<HandOverReason> = []
   private var waiting = [FlushOrder](repeating: FlushOrder(), count: ScanoutIndex.maximumCount)
 
   /// A sink at a client that announces `modes`, one for each scanout. Call `start` once the device is known.
@@ -24,21 +31,79 @@ final class HubSink: DisplaySink {
   /// Whether a VMM drives the card.
   func setVMConnected(_ connected: Bool) { client.setVMConnected(connected) }
 
+  // MARK: Pictures
+
   func scanoutChanged(_ scanout: ScanoutID, to content: ScanoutContent?) {
+    contents[scanout.index.index] = content
     guard let content else { return client.turnOff(scanout.index) }
-    do throws(SystemError) {
-      try client.show(content.buffer, source: content.source, on: scanout.index)
+    show(content, on: scanout, isReview: false)
+  }
+
+  private func show(_ content: ScanoutContent, on scanout: ScanoutID, isReview: Bool) {
+    guard let sharing else { return }
+    let before = sharing.known(content.picture)
+    do throws(HandOverRefusal) {
+      let needs = client.requirements(of: scanout.index)
+      let handed =
+        isReview
+        ? try sharing.review(content.picture, for: needs) : try sharing.picture(content.picture, for: needs)
+      if handed !== before { begin(handed) }
+      try show(handed, content.source, on: scanout)
+      if let before, handed !== before { replace(before, by: handed) }
     } catch {
-      log.warning("buffer not shown", ["scanout": "\(scanout.rawValue)", "reason": "\(error)"])
+      log.warning("picture not shown", ["scanout": "\(scanout.rawValue)", "reason": "\(error.reason)"])
       client.turnOff(scanout.index)
     }
   }
 
-  func flush(_ scanout: ScanoutID, buffer: HostBuffer, damage: Rectangle, token: FlushToken) -> FlushResult {
+  private func show(_ handed: HandedPicture, _ source: Rectangle, on scanout: ScanoutID) throws(HandOverRefusal) {
+    do throws(SystemError) {
+      try client.show(handed.shared, source: source, on: scanout.index)
+    } catch {
+      throw HandOverRefusal(.systemLimit)
+    }
+  }
+
+  /// A copy begins with all pixels.
+  private func begin(_ handed: HandedPicture) {
+    guard handed.copy != nil else { return }
+    if toldReasons.insert(handed.shared.reason).inserted {
+      log.info("pictures are copied", ["reason": "\(handed.shared.reason)"])
+    }
+    update(handed, Rectangle(handed.picture.layout.size))
+  }
+
+  private func update(_ handed: HandedPicture, _ damage: Rectangle) {
+    guard let count = handed.update(damage) else { return }
+    device?.notePixelsCopied(count)
+  }
+
+  /// The same picture goes another way: other scanouts that show it follow.
+  private func replace(_ old: HandedPicture, by fresh: HandedPicture) {
+    for index in contents.indices {
+      guard let content = contents[index], content.picture === fresh.picture else { continue }
+      try? client.show(fresh.shared, source: content.source, on: ScanoutIndex(index))
+    }
+    sharing?.retire(old)
+  }
+
+  func flush(_ scanout: ScanoutID, picture: Picture, damage: Rectangle, token: FlushToken) -> FlushResult {
+    if let handed = sharing?.known(picture) { update(handed, damage) }
     guard let serial = client.flush(scanout.index, damage: damage) else { return .latched }
     waiting[scanout.index.index].append(hub: serial, device: token.serial)
     return .pending
   }
+
+  func pictureRetired(_ picture: Picture) { sharing?.retire(picture) }
+
+  /// The pages may be elsewhere now, or nowhere: then the scanout is dark until they are back.
+  func memoryMoved(_ scanout: ScanoutID, _ picture: Picture) {
+    guard let content = contents[scanout.index.index] else { return }
+    if case .guest(let pages) = picture.memory, !pages.isWhole { return client.turnOff(scanout.index) }
+    show(content, on: scanout, isReview: true)
+  }
+
+  // MARK: Cursors
 
   func cursorChanged(_ cursor: CardCursor) {
     let image = cursor.image.flatMap { HubProtocol.CursorImage(copying: $0.bytes) }
@@ -52,8 +117,6 @@ final class HubSink: DisplaySink {
     let (hotX, hotY) = hotSpots[scanout.index.index]
     client.moveCursor(of: scanout.index, x: x &+ Int32(clamping: hotX), y: y &+ Int32(clamping: hotY))
   }
-
-  func bufferRetired(_ buffer: HostBuffer) { client.retire(buffer.id) }
 
   /// The device names the place of the picture's corner, the hub that of the pixel that points.
   private var hotSpots = [(UInt32, UInt32)](repeating: (0, 0), count: ScanoutIndex.maximumCount)
@@ -72,6 +135,24 @@ extension HubSink: ProducerClientDelegate {
   func producer(_ client: ProducerClient, wants mode: Size, of scanout: ScanoutIndex) {
     client.setMode(mode, of: scanout)
     device?.setScanoutSize(ScanoutID(rawValue: scanout.rawValue), mode)
+  }
+
+  func producer(_ client: ProducerClient, requires requirements: ScanoutRequirements, of scanout: ScanoutIndex) {
+    guard let content = contents[scanout.index] else { return }
+    show(content, on: ScanoutID(rawValue: scanout.rawValue), isReview: true)
+  }
+
+  func producer(_ client: ProducerClient, freed buffer: BufferID) { sharing?.freed(buffer) }
+
+  /// A consumer may keep the picture for ever: its pages go, so that it costs nothing and shows nothing any more.
+  func producer(_ client: ProducerClient, revoked buffer: BufferID) {
+    do throws(SystemError) {
+      guard try sharing?.punch(buffer) == true else { return }
+      log.warning("picture taken back from a consumer that did not release it", ["buffer": "\(buffer)"])
+    } catch {
+      log.warning(
+        "picture left with a consumer that did not release it", ["buffer": "\(buffer)", "reason": "\(error)"])
+    }
   }
 
   func producer(_ client: ProducerClient, link: HubLinkState) {

@@ -37,7 +37,7 @@ final class MirrorSink: DisplaySink {
   }
 
   /// The guest need not wait for the pixels to be sent: they are read when the socket has room.
-  func flush(_ scanout: ScanoutID, buffer: HostBuffer, damage: Rectangle, token: FlushToken) -> FlushResult {
+  func flush(_ scanout: ScanoutID, picture: Picture, damage: Rectangle, token: FlushToken) -> FlushResult {
     let source = sources[Int(scanout.rawValue)]
     let visible = damage.intersection(source)
     guard !visible.isEmpty else { return .latched }
@@ -65,7 +65,10 @@ final class MirrorSink: DisplaySink {
   }
 
   /// The display holds no picture's memory beyond what a scanout shows.
-  func bufferRetired(_ buffer: HostBuffer) {}
+  func pictureRetired(_ picture: Picture) {}
+
+  /// Pixels are looked for where they are then.
+  func memoryMoved(_ scanout: ScanoutID, _ picture: Picture) {}
 
   /// The scanouts whose cursor the guest has taken away. One that it has only moved yet is shown, as QEMU does.
   private var isHidden = [Bool](repeating: false, count: ScanoutID.maximumCount)

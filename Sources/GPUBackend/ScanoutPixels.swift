@@ -3,32 +3,37 @@ import GPUDevice
 import VhostUser
 
 extension DisplayPixels {
-  /// The pixels that a scanout shows, as the display socket wants them: x8r8g8b8. Formats with the same bytes are sent
-  /// as they are, others converted on their way.
+  /// The pixels that a scanout shows, as the display socket wants them: x8r8g8b8. Those in a host buffer with the same
+  /// bytes are sent as they are, others found and converted on their way.
   init(content: ScanoutContent) {
-    let buffer = content.buffer
+    let picture = content.picture
     let source = content.source
-    let stride = Int(buffer.layout.stride)
-    let origin = buffer.layout.byteOffset(x: source.x, y: source.y)
-    guard let start = buffer.bytes.baseAddress else {
-      self = .converted { _, _ in }
+    let isSame = picture.layout.format == .xrgb8888 || picture.layout.format == .argb8888
+    if isSame, case .host(let buffer) = picture.memory, let start = buffer.bytes.baseAddress {
+      let origin = picture.layout.byteOffset(x: source.x, y: source.y)
+      self = .memory(base: UnsafeRawPointer(start) + origin, stride: Int(picture.layout.stride), owner: buffer)
       return
     }
-    let base = UnsafeRawPointer(start) + origin
-    switch buffer.layout.format {
-    case .xrgb8888, .argb8888:
-      self = .memory(base: base, stride: stride, owner: buffer)
-    case let format:
-      let order = ByteOrder(format)
-      self = .converted { area, target in
-        withExtendedLifetime(buffer) {
-          for row in 0..<Int(area.height) {
-            let from = base + (Int(area.y) + row) * stride + 4 * Int(area.x)
-            order.convert(from, to: target, row: row, count: Int(area.width))
-          }
-        }
-      }
+    let order = isSame ? nil : ByteOrder(picture.layout.format)
+    self = .converted { area, target in
+      let part = Rectangle(
+        x: source.x &+ area.x, y: source.y &+ area.y, width: area.width, height: area.height)
+      Self.fill(target, with: part, of: picture, order)
     }
+  }
+
+  /// Copies a part of a picture; black where its memory is gone.
+  private static func fill(
+    _ target: UnsafeMutableRawBufferPointer, with part: Rectangle, of picture: Picture, _ order: ByteOrder?
+  ) {
+    let stride = 4 * Int(part.width)
+    guard let base = target.baseAddress, target.count >= stride * Int(part.height) else { return }
+    guard picture.copy(part, to: base, stride: stride) else {
+      target.initializeMemory(as: UInt8.self, repeating: 0)
+      return
+    }
+    guard let order else { return }
+    for row in 0..<Int(part.height) { order.convert(base + row * stride, to: target, row: row, count: Int(part.width)) }
   }
 }
 

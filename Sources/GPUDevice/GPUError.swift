@@ -47,6 +47,44 @@ public enum GPUError: Error, Equatable, Sendable {
   case backingRemoved(ResourceID)
   /// A capability set that is not there: none is.
   case unknownCapset(UInt32)
+  /// A command for pictures that names a blob.
+  case isBlob(ResourceID)
+  /// A command for blobs that names a resource of CREATE_2D.
+  case noBlob(ResourceID)
+  /// `blob_mem` that nobody specified.
+  case unknownBlobMemory(UInt32)
+  /// A bit of `blob_flags` that nobody specified.
+  case unknownBlobFlags(UInt32)
+  /// A blob id that the context does not have.
+  case unknownBlob(UInt64)
+  /// A blob of 0 bytes, or of more than a process can hold.
+  case invalidBlobSize(UInt64)
+  /// A blob that is longer than the pages that it is made of.
+  case blobBeyondBacking(byteCount: UInt64, backing: UInt64)
+  /// A picture whose rows overlap, or whose end passes the blob's.
+  case pictureBeyondBlob(Size, stride: UInt32, offset: UInt32)
+  /// A size or place that is not a multiple of what it has to be.
+  case unaligned(UInt64)
+  /// ATTACH_BACKING or DETACH_BACKING of a blob in the host's memory.
+  case notGuestMemory(ResourceID)
+  /// MAP_BLOB of a blob that is not in the host's memory, or was not made mappable.
+  case notMappable(ResourceID)
+  /// MAP_BLOB of a blob that is mapped.
+  case mapped(ResourceID)
+  /// UNMAP_BLOB of a blob that is not.
+  case notMapped(ResourceID)
+  /// A place that is not, or not wholly, in the host-visible region.
+  case outsideWindow(offset: UInt64, byteCount: UInt64)
+  /// A place where another blob is.
+  case windowOverlap(offset: UInt64)
+  /// One mapping more than the configuration allows.
+  case tooManyMappings(limit: Int)
+  /// The VMM cannot map memory for its guest, or did not.
+  case windowUnavailable
+  /// No such context, or 0, or CTX_CREATE of one that there is.
+  case invalidContext(ContextID)
+  /// A context's name of more than 64 bytes.
+  case invalidNameLength(UInt32)
   /// A cursor picture that is not 64 x 64.
   case invalidCursorSize(Size)
 
@@ -61,13 +99,18 @@ public enum GPUError: Error, Equatable, Sendable {
   /// The code that the guest gets (virtio 1.3, 5.7.6.7).
   public var response: ResponseCode {
     switch self {
-    case .headerTruncated, .unknownCommand, .notOffered, .wrongQueue, .backingExists, .noBacking, .backingRemoved:
+    case .headerTruncated, .unknownCommand, .notOffered, .wrongQueue, .backingExists, .noBacking, .backingRemoved,
+      .mapped,
+      .notMapped, .windowUnavailable:
       .unspecified
     case .invalidResource, .resourceExists: .invalidResourceID
     case .invalidScanout: .invalidScanoutID
-    case .tooManyResources, .overLimit, .hostMemory: .outOfMemory
+    case .invalidContext: .invalidContextID
+    case .tooManyResources, .overLimit, .hostMemory, .tooManyMappings: .outOfMemory
     case .commandTruncated, .unknownFormat, .invalidSize, .rectangleOutside, .invalidEntryCount, .entriesTruncated,
-      .entryUnmapped, .outsideBacking, .unknownCapset, .invalidCursorSize:
+      .entryUnmapped, .outsideBacking, .unknownCapset, .invalidCursorSize, .isBlob, .noBlob, .unknownBlobMemory,
+      .unknownBlobFlags, .unknownBlob, .invalidBlobSize, .blobBeyondBacking, .pictureBeyondBlob, .unaligned,
+      .notGuestMemory, .notMappable, .outsideWindow, .windowOverlap, .invalidNameLength:
       .invalidParameter
     }
   }

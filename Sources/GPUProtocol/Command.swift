@@ -47,6 +47,18 @@ public enum Command: Hashable, Sendable {
     public var blob: UInt64
     /// Its length.
     public var byteCount: UInt64
+
+    /// A blob by the command's fields.
+    public init(
+      resource: ResourceID, memory: UInt32, flags: UInt32, entryCount: UInt32, blob: UInt64, byteCount: UInt64
+    ) {
+      self.resource = resource
+      self.memory = memory
+      self.flags = flags
+      self.entryCount = entryCount
+      self.blob = blob
+      self.byteCount = byteCount
+    }
   }
 
   /// `struct virtio_gpu_set_scanout_blob`, of whose four planes the first is all that formats here need.
@@ -65,6 +77,20 @@ public enum Command: Hashable, Sendable {
     public var stride: UInt32
     /// Bytes before the first pixel.
     public var offset: UInt32
+
+    /// A scanout by the command's fields.
+    public init(
+      source: Rectangle, scanout: ScanoutID, resource: ResourceID, size: Size, format: UInt32, stride: UInt32,
+      offset: UInt32
+    ) {
+      self.source = source
+      self.scanout = scanout
+      self.resource = resource
+      self.size = size
+      self.format = format
+      self.stride = stride
+      self.offset = offset
+    }
   }
 
   /// `struct virtio_gpu_resource_create_3d`.

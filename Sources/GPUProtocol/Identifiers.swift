@@ -46,6 +46,9 @@ public struct ContextID: RawRepresentable, Hashable, Sendable {
   /// An id by its number.
   @inlinable
   public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// The id that means "no context".
+  public static let none = ContextID(rawValue: 0)
 }
 
 /// What RESOURCE_ASSIGN_UUID answers: the sixteen bytes of a UUID in network order, as two big-endian words.

@@ -17,6 +17,11 @@ public struct DisplayMode: Hashable, Sendable {
   public static let disabled = DisplayMode(area: .empty, isEnabled: false)
 }
 
+/// How the guest has to map host memory: `map_info`.
+public enum MapCaching: UInt32, Sendable {
+  case cached = 1
+}
+
 /// What the device answers (virtio 1.3, 5.7.6.7).
 public enum Response: Equatable, Sendable {
   case okNoData
@@ -25,6 +30,7 @@ public enum Response: Equatable, Sendable {
   /// Blocks of 128 bytes, at most ``maximumEDIDByteCount``.
   case okEDID([UInt8])
   case okResourceUUID(ResourceUUID)
+  case okMapInfo(MapCaching)
   /// Any code whose `isError` is true.
   case error(ResponseCode)
 
@@ -35,6 +41,7 @@ public enum Response: Equatable, Sendable {
     case .okDisplayInfo: .okDisplayInfo
     case .okEDID: .okEDID
     case .okResourceUUID: .okResourceUUID
+    case .okMapInfo: .okMapInfo
     case .error(let code): code
     }
   }
@@ -58,6 +65,9 @@ public enum Response: Equatable, Sendable {
     case .okResourceUUID(let id):
       writer.long(id.high.byteSwapped)
       writer.long(id.low.byteSwapped)
+    case .okMapInfo(let caching):
+      writer.word(caching.rawValue)
+      writer.word(0)
     }
     return writer.count
   }

@@ -6,25 +6,20 @@ import Platform
 /// The process `muntin hub`: one hub at one path, until SIGINT or SIGTERM.
 public struct HubProcess {
   private let socketPath: String
-  private let layout: Layout?
+  private let configuration: Hub.Configuration
   private let reload: (() throws -> Layout)?
-  private let guestMemoryReaders: DisplayTrust
   private let logger: Logger
 
   /// A hub that `run` starts. Without a layout the VMs' scanouts stand in a row on each display.
   ///
-  /// - Parameters:
-  ///   - reload: reads the layout again at SIGHUP; where it throws, the layout stays.
-  ///   - guestMemoryReaders: which displays that the layout does not name may be handed VMs' memory.
+  /// - Parameter reload: reads the layout again at SIGHUP; where it throws, the layout stays.
   public init(
-    socketPath: String, layout: Layout? = nil, reload: (() throws -> Layout)? = nil,
-    guestMemoryReaders: DisplayTrust = .none,
+    socketPath: String, configuration: Hub.Configuration = Hub.Configuration(), reload: (() throws -> Layout)? = nil,
     logger: Logger = Logger(label: "muntin.hub")
   ) {
     self.socketPath = socketPath
-    self.layout = layout
+    self.configuration = configuration
     self.reload = reload
-    self.guestMemoryReaders = guestMemoryReaders
     self.logger = logger
   }
 
@@ -35,8 +30,6 @@ public struct HubProcess {
     DescriptorLimit.raise()
     let loop = try EventLoop()
     let log = HubLog(logger)
-    var configuration = Hub.Configuration(layout: layout)
-    configuration.guestMemoryReaders = guestMemoryReaders
     let hub = Hub(loop: loop, configuration: configuration, report: log.note)
     try loop.onSignals([SIGINT, SIGTERM] + (reload == nil ? [] : [SIGHUP])) { signal in
       if signal == SIGHUP { return readLayout(for: hub) }
@@ -46,11 +39,18 @@ public struct HubProcess {
     try prepareDirectory()
     try hub.listen(path: socketPath)
     defer { unlink(socketPath) }
+    if isForOthers { chmod(socketPath, 0o666) }
     logger.info(
-      "listening", metadata: ["socket": "\(socketPath)", "layout": layout == nil ? "automatic" : "configured"])
+      "listening",
+      metadata: ["socket": "\(socketPath)", "layout": configuration.layout == nil ? "automatic" : "configured"])
     ProgramPages.release(on: loop)
     try loop.run()
     hub.close()
+  }
+
+  /// Whether programs of other users may connect: who they are is asked of the kernel, not of the file's mode.
+  private var isForOthers: Bool {
+    configuration.applications.values.contains { $0.user.map { $0 != geteuid() } ?? false }
   }
 
   private func readLayout(for hub: Hub) {
@@ -67,6 +67,8 @@ public struct HubProcess {
   private func prepareDirectory() throws(SystemError) {
     guard let slash = socketPath.lastIndex(of: "/"), slash > socketPath.startIndex else { return }
     let directory = String(socketPath[..<slash])
-    guard mkdir(directory, S_IRWXU) == 0 || errno == EEXIST else { throw .last("mkdir \(directory)") }
+    guard mkdir(directory, isForOthers ? 0o711 : 0o700) == 0 || errno == EEXIST else {
+      throw .last("mkdir \(directory)")
+    }
   }
 }

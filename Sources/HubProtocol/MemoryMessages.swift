@@ -83,6 +83,13 @@ public struct ScanoutRequirements: Equatable, Sendable {
     self.disagreement = disagreement
   }
 
+  /// Requirements of consumers that say nothing but what memory they take.
+  public init(memoryKinds: MemoryKind, isWithheld: Bool = false) {
+    var constraints = Constraints.unstated
+    constraints.memoryKinds = memoryKinds
+    self.init(constraints: constraints, isWithheld: isWithheld)
+  }
+
   /// The kinds of memory that all of them take.
   public var memoryKinds: MemoryKind { constraints.memoryKinds }
 

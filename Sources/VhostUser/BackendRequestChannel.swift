@@ -1,47 +1,76 @@
 import Platform
+import Virtqueue
 
-/// Requests of ours to the front-end (vhost-user.rst, "Back-end communication").
+/// Requests of ours to the front-end (vhost-user.rst, "Back-end communication"): that configuration space has changed,
+/// and what is mapped into the guest's address space.
 ///
-/// The only one so far says that configuration space has changed. It carries nothing, so however often it changes while
-/// the front-end is busy or suspended, one request is enough.
+/// One request is under way at a time where answers are settled, and nothing here waits for it: QEMU follows its answer
+/// to SHMEM_MAP with requests on the main socket, and waits for those.
 final class BackendRequestChannel {
   private let loop: EventLoop
   private var socket: FileDescriptor?
   private var token: EventLoop.Token?
   private var reader = MessageReader(.replies)
   private var output = OutputQueue()
-  /// Whether an answer is awaited.
-  private var isWaiting = false
-  /// Whether the front-end has yet to hear of a change.
+  private var changes = WindowChanges()
+  /// Which of the front-end's channels this is.
+  private var generation = 0
+  /// What the front-end has yet to answer.
+  private var awaited = Awaited.nothing
+  /// Whether the change at the head of `changes` has been answered, but may not be seen yet.
+  private var needsBarrier = false
+  /// Whether the front-end has yet to hear of a change of configuration space: however often it changes while the
+  /// front-end is busy or suspended, one request is enough.
   private var isChanged = false
   /// A device whose rings are all stopped sends nothing (vhost-user.rst, "Suspended device state").
   private var isSuspended = true
   /// Whether answers are asked for.
   var wantsReplies = false
+  /// Whether memory can be mapped.
+  var canMap = false
   /// Called when the front-end has refused a request.
   var refused: ((UInt64) -> Void)?
+  /// Called once for each change of shared memory that was taken.
+  var answered: ((SharedMemoryTicket, Bool) -> Void)?
+
+  private enum Awaited: Equatable {
+    case nothing
+    case acknowledgement
+    /// Of the change at the head of `changes`.
+    case change
+    /// Of the request behind that change.
+    case barrier
+  }
 
   init(loop: EventLoop) {
     self.loop = loop
   }
 
-  deinit { close() }
+  deinit { release() }
 
   /// Takes the channel over, in the place of any earlier one.
   func open(_ descriptor: consuming FileDescriptor) throws(SystemError) {
     close()
+    generation += 1
     token = try loop.watch(descriptor.raw, for: .readable) { [unowned self] _ in serve() }
     socket = consume descriptor
     sendPending()
   }
 
+  /// Ends the channel; changes that were not answered have failed.
   func close() {
+    release()
+    while let change = changes.removeFirst() { answered?(change.ticket, false) }
+  }
+
+  private func release() {
     if let token { loop.unwatch(token) }
     token = nil
     socket = nil
     output = OutputQueue()
     reader = MessageReader(.replies)
-    isWaiting = false
+    awaited = .nothing
+    needsBarrier = false
   }
 
   /// CONFIG_CHANGE, now or as soon as the front-end can take it.
@@ -59,22 +88,63 @@ final class BackendRequestChannel {
     sendPending()
   }
 
+  // MARK: Sending
+
   private func sendPending() {
-    guard isChanged, !isSuspended, !isWaiting, output.isEmpty, let raw = socketNumber else { return }
-    var flags = MessageHeader.Flag.version
-    if wantsReplies { flags |= MessageHeader.Flag.needReply }
-    var message: [UInt8] = []
-    MessageHeader(request: BackendRequestCode.configChange.rawValue, flags: flags, payloadSize: 0)
-      .encode(into: &message)
-    isChanged = false
-    isWaiting = wantsReplies
-    do {
-      try output.send(message, to: raw)
+    guard !isSuspended, awaited == .nothing, output.isEmpty, let raw = socketNumber else { return }
+    do throws(VhostUserError) {
+      if needsBarrier {
+        try sendBarrier(to: raw)
+      } else if isChanged {
+        try sendConfigurationChange(to: raw)
+      } else if let change = changes.first {
+        try send(change, to: raw)
+      }
       watch()
     } catch {
-      close()
+      // Whoever has asked for something is not told from inside the call.
+      let broken = generation
+      loop.afterEvents { [weak self] in if self?.generation == broken { self?.close() } }
     }
   }
+
+  private func sendConfigurationChange(to raw: Int32) throws(VhostUserError) {
+    try output.send(message(.configChange, needReply: wantsReplies), to: raw)
+    isChanged = false
+    if wantsReplies { awaited = .acknowledgement }
+  }
+
+  private func send(_ change: WindowChanges.Change, to raw: Int32) throws(VhostUserError) {
+    let code: BackendRequestCode = change.file == nil ? .shmemUnmap : .shmemMap
+    let flags = change.file == nil ? 0 : SharedMemoryChange.writable
+    let bytes = message(code, needReply: true) { SharedMemoryChange(change.piece, flags: flags).encode(into: &$0) }
+    let isSent = try output.send(bytes, descriptor: change.file, to: raw)
+    if isSent { awaited = .change } else { waitForRoom() }
+  }
+
+  /// The front-end's answer to SHMEM_MAP comes before the guest's view changes. It handles its requests one by one, so
+  /// an answer to another one, that means nothing, comes behind the change.
+  private func sendBarrier(to raw: Int32) throws(VhostUserError) {
+    let unknown = [UInt8](repeating: 0, count: 16)
+    try output.send(message(.sharedObjectRemove, needReply: true) { $0 += unknown }, to: raw)
+    needsBarrier = false
+    awaited = .barrier
+  }
+
+  private func message(
+    _ code: BackendRequestCode, needReply: Bool, _ encode: (inout [UInt8]) -> Void = { _ in }
+  ) -> [UInt8] {
+    var payload: [UInt8] = []
+    encode(&payload)
+    var message: [UInt8] = []
+    MessageHeader(
+      request: code.rawValue, flags: MessageHeader.Flag.version | (needReply ? MessageHeader.Flag.needReply : 0),
+      payloadSize: UInt32(payload.count)
+    ).encode(into: &message)
+    return message + payload
+  }
+
+  // MARK: Receiving
 
   private func serve() {
     guard let raw = socketNumber else { return }
@@ -94,13 +164,31 @@ final class BackendRequestChannel {
 
   private func takeReply() {
     var answer = ByteReader(reader.payload)
-    if let word: UInt64 = answer.next(), word != 0 { refused?(word) }
+    let word: UInt64 = answer.next() ?? 1
     reader.finish()
-    isWaiting = false
+    let kind = awaited
+    awaited = .nothing
+    switch kind {
+    case .nothing: break
+    case .acknowledgement: if word != 0 { refused?(word) }
+    case .change:
+      changes.note(succeeded: word == 0)
+      if word == 0 { needsBarrier = true } else { finishChange() }
+    case .barrier: finishChange()
+    }
+  }
+
+  private func finishChange() {
+    guard let change = changes.removeFirst() else { return }
+    answered?(change.ticket, change.hasSucceeded)
   }
 
   private func watch() {
     if let token { loop.change(token, to: output.isEmpty ? .readable : [.readable, .writable]) }
+  }
+
+  private func waitForRoom() {
+    if let token { loop.change(token, to: [.readable, .writable]) }
   }
 
   private var socketNumber: Int32? {
@@ -108,5 +196,59 @@ final class BackendRequestChannel {
     case .some(let socket): socket.raw
     case .none: nil
     }
+  }
+}
+
+extension BackendRequestChannel: SharedMemoryWindow {
+  func map(_ piece: SharedMemoryPiece, of file: SharedDescriptor, _ ticket: SharedMemoryTicket) -> Bool {
+    take(WindowChanges.Change(piece: piece, file: file, ticket: ticket))
+  }
+
+  func unmap(_ piece: SharedMemoryPiece, _ ticket: SharedMemoryTicket) -> Bool {
+    take(WindowChanges.Change(piece: piece, file: nil, ticket: ticket))
+  }
+
+  private func take(_ change: WindowChanges.Change) -> Bool {
+    guard canMap, socketNumber != nil, changes.count < VhostUserLimits.pendingWindowChanges else { return false }
+    changes.append(change)
+    sendPending()
+    return true
+  }
+}
+
+/// Changes of shared memory in their order; the first one may be under way.
+struct WindowChanges {
+  struct Change {
+    let piece: SharedMemoryPiece
+    /// What is mapped; nil for an end of a mapping.
+    let file: SharedDescriptor?
+    let ticket: SharedMemoryTicket
+    var hasSucceeded = false
+  }
+
+  private var entries: [Change] = []
+  /// Entries before this one are done.
+  private var head = 0
+
+  var count: Int { entries.count - head }
+  var first: Change? { count > 0 ? entries[head] : nil }
+
+  mutating func append(_ change: Change) {
+    entries.append(change)
+  }
+
+  /// The front-end has answered the first one.
+  mutating func note(succeeded: Bool) {
+    if count > 0 { entries[head].hasSucceeded = succeeded }
+  }
+
+  mutating func removeFirst() -> Change? {
+    guard let change = first else { return nil }
+    head += 1
+    if head > 64 || head == entries.count {
+      entries.removeFirst(head)
+      head = 0
+    }
+    return change
   }
 }

@@ -31,11 +31,26 @@ public struct ProtocolFeatures: OptionSet, Hashable, Sendable {
   /// SET_STATUS and GET_STATUS exist.
   public static let status = ProtocolFeatures(rawValue: 1 << 16)
 
+  /// GET_SHMEM_CONFIG, SHMEM_MAP and SHMEM_UNMAP exist.
+  public static let sharedMemory = ProtocolFeatures(rawValue: 1 << 22)
+
   /// Everything that the back-end implements.
   public static let all: ProtocolFeatures = [
     .multipleQueues, .replyAck, .backendRequests, .configuration, .backendSendsDescriptors, .resetDevice,
-    .configureMemorySlots, .status,
+    .configureMemorySlots, .status, .sharedMemory,
   ]
+
+  /// What a window needs: requests of the back-end with descriptors, and answers to them.
+  static let window: ProtocolFeatures = [.sharedMemory, .backendRequests, .backendSendsDescriptors, .replyAck]
+
+  /// What is offered for a device out of what may be.
+  ///
+  /// A device with shared memory regions does without memory slots: QEMU 11.1.3 crashes when it resets a machine whose
+  /// back-end has settled on them while memory is mapped.
+  func offered(for device: any VirtioDevice) -> ProtocolFeatures {
+    let hasRegions = !device.sharedMemoryRegions.isEmpty && contains(.sharedMemory)
+    return subtracting(hasRegions ? .configureMemorySlots : .sharedMemory)
+  }
 }
 
 /// Bounds on what a peer may ask for.
@@ -50,6 +65,10 @@ public enum VhostUserLimits {
   public static let memorySlots = 509
   /// Largest ring (virtio 1.3, 2.7 and 2.8).
   public static let ringSize: UInt32 = 32768
+  /// Shared memory regions that a front-end has room for (`VIRTIO_MAX_SHMEM_REGIONS` of QEMU).
+  public static let sharedMemoryRegions = 256
+  /// Changes of shared memory that wait for the front-end.
+  public static let pendingWindowChanges = 8192
   /// Bytes of configuration space that can be addressed (`VHOST_USER_MAX_CONFIG_SIZE` of QEMU).
   public static let configurationBytes = 256
 }

@@ -6,6 +6,12 @@ public final class LoopbackDevice: VirtioDevice {
   public let deviceFeatures: UInt64 = 1
   /// As many as it was made with.
   public let queueCount: Int
+  /// As it was made with.
+  public let sharedMemoryRegions: [SharedMemoryRegion]
+  /// The way into the regions.
+  public private(set) weak var window: (any SharedMemoryWindow)?
+  /// The answers to changes of shared memory, in their order.
+  public private(set) var windowAnswers: [(ticket: SharedMemoryTicket, succeeded: Bool)] = []
   /// As long as what it holds.
   public var configurationSize: Int { configuration.count }
 
@@ -33,8 +39,9 @@ public final class LoopbackDevice: VirtioDevice {
   private let scratch: UnsafeMutableRawBufferPointer
 
   /// A device with that many queues.
-  public init(queueCount: Int = 2, configurationSize: Int = 16) {
+  public init(queueCount: Int = 2, configurationSize: Int = 16, sharedMemoryRegions: [SharedMemoryRegion] = []) {
     self.queueCount = queueCount
+    self.sharedMemoryRegions = sharedMemoryRegions
     configuration = (0..<configurationSize).map { UInt8(truncatingIfNeeded: $0) }
     queues = Array(repeating: nil, count: queueCount)
     scratch = .allocate(byteCount: 4096, alignment: 16)
@@ -63,6 +70,16 @@ public final class LoopbackDevice: VirtioDevice {
   public func memoryChanged(_ memory: GuestMemory) {
     memoryChanges += 1
     self.memory = memory
+  }
+
+  /// Notes the way into the regions.
+  public func sharedMemoryWindowChanged(_ window: (any SharedMemoryWindow)?) {
+    self.window = window
+  }
+
+  /// Notes the answer.
+  public func sharedMemoryChanged(_ ticket: SharedMemoryTicket, succeeded: Bool) {
+    windowAnswers.append((ticket, succeeded))
   }
 
   /// Begins to serve a queue.

@@ -13,6 +13,16 @@ struct OutputQueue {
     try flush(to: socket)
   }
 
+  /// Sends with a descriptor, where nothing else waits; false, and nothing is sent, while the socket is full.
+  mutating func send(
+    _ message: [UInt8], descriptor: SharedDescriptor?, to socket: Int32
+  ) throws(VhostUserError) -> Bool {
+    guard bytes.isEmpty else { return false }
+    guard let count = try Self.send(message[...], descriptor, to: socket) else { return false }
+    bytes.append(contentsOf: message[count...])
+    return true
+  }
+
   /// Sends what waits.
   mutating func flush(to socket: Int32) throws(VhostUserError) {
     var sent = 0
@@ -23,10 +33,13 @@ struct OutputQueue {
     bytes.removeSubrange(..<sent)
   }
 
-  private static func send(_ slice: ArraySlice<UInt8>, to socket: Int32) throws(VhostUserError) -> Int? {
+  private static func send(
+    _ slice: ArraySlice<UInt8>, _ descriptor: SharedDescriptor? = nil, to socket: Int32
+  ) throws(VhostUserError) -> Int? {
+    let descriptors = descriptor.map { [$0.raw] } ?? []
     let result = slice.withUnsafeBytes { buffer -> Result<Int?, SystemError> in
       do throws(SystemError) {
-        return .success(try UnixSocket.send(socket, buffer))
+        return .success(try UnixSocket.send(socket, buffer, descriptors: descriptors))
       } catch {
         return .failure(error)
       }

@@ -1,3 +1,5 @@
+import Virtqueue
+
 /// A vring state description: a ring and a number (vhost-user.rst, "Payload").
 public struct VringState: Equatable, Sendable {
   /// The ring.
@@ -145,5 +147,68 @@ public struct ConfigurationAccess: Equatable, Sendable {
     buffer.append(word: size)
     buffer.append(word: flags)
     buffer.append(contentsOf: bytes)
+  }
+}
+
+/// A device's shared memory regions (the answer to GET_SHMEM_CONFIG): how many there are, then a size for each id.
+public struct SharedMemoryConfiguration: Equatable, Sendable {
+  /// Bytes on the wire.
+  public static let byteCount = 8 + 8 * VhostUserLimits.sharedMemoryRegions
+
+  /// Those that have a size, by id.
+  public var regions: [SharedMemoryRegion]
+
+  /// A configuration of these regions.
+  public init(_ regions: [SharedMemoryRegion]) {
+    self.regions = regions
+  }
+
+  init?(_ reader: inout ByteReader) {
+    guard reader.next(UInt32.self) != nil, reader.next(UInt32.self) != nil else { return nil }
+    regions = []
+    for id in 0...UInt8.max {
+      guard let size: UInt64 = reader.next() else { return nil }
+      if size > 0 { regions.append(SharedMemoryRegion(id: id, byteCount: size)) }
+    }
+  }
+
+  func encode(into bytes: inout [UInt8]) {
+    bytes.append(word: UInt32(clamping: regions.count))
+    bytes.append(word: UInt32(0))
+    for id in 0...UInt8.max {
+      bytes.append(word: regions.first { $0.id == id }?.byteCount ?? 0)
+    }
+  }
+}
+
+/// `VhostUserMMap`: what SHMEM_MAP and SHMEM_UNMAP change.
+public struct SharedMemoryChange: Equatable, Sendable {
+  /// Bytes on the wire.
+  static let byteCount = 40
+  /// `VHOST_USER_FLAG_MAP_RW`.
+  static let writable: UInt64 = 1
+
+  /// Which bytes.
+  public var piece: SharedMemoryPiece
+  /// Bit 0: the guest may write.
+  public var flags: UInt64
+
+  init(_ piece: SharedMemoryPiece, flags: UInt64) {
+    self.piece = piece
+    self.flags = flags
+  }
+
+  init?(_ reader: inout ByteReader) {
+    guard let word: UInt64 = reader.next(), let fileOffset: UInt64 = reader.next(), let offset: UInt64 = reader.next(),
+      let count: UInt64 = reader.next(), let flags: UInt64 = reader.next()
+    else { return nil }
+    let id = UInt8(truncatingIfNeeded: UInt64(littleEndian: word))
+    self.init(
+      SharedMemoryPiece(region: id, offset: offset, byteCount: count, fileOffset: fileOffset), flags: flags)
+  }
+
+  func encode(into bytes: inout [UInt8]) {
+    bytes.append(word: UInt64(piece.region).littleEndian)
+    for word in [piece.fileOffset, piece.offset, piece.byteCount, flags] { bytes.append(word: word) }
   }
 }

@@ -81,7 +81,7 @@ final class RegionTable {
   {
     let identity = try MemoryFile.Identity(of: file.raw, for: description)
     if let known = entries.first(where: { $0.description == description && $0.file == identity }) { return known }
-    let (region, guardian) = try MemoryFile.map(description, file.raw, identity, bell: faultBell)
+    let (region, guardian) = try MemoryFile.map(description, SharedDescriptor(file), identity, bell: faultBell)
     return Entry(description: description, file: identity, region: region, guardian: guardian)
   }
 }
@@ -90,8 +90,7 @@ final class RegionTable {
 enum MemoryFile {
   /// Which file it is, and what limits the mapping of it.
   struct Identity: Equatable {
-    let device: UInt64
-    let number: UInt64
+    let identity: MemoryRegionFile.Identity
     /// Mappings begin and end at multiples of this: a page, or a huge page.
     let granule: UInt64
 
@@ -104,8 +103,7 @@ enum MemoryFile {
       let (end, overflow) = description.mmapOffset.addingReportingOverflow(description.size)
       guard description.size > 0, !overflow else { throw .badRegion(description) }
       guard end <= size else { throw .regionBeyondFile(description, fileSize: size) }
-      device = UInt64(status.st_dev)
-      number = UInt64(status.st_ino)
+      identity = MemoryRegionFile.Identity(device: UInt64(status.st_dev), number: UInt64(status.st_ino))
       granule = Self.granule(blockSize: UInt64(clamping: status.st_blksize))
     }
 
@@ -118,7 +116,7 @@ enum MemoryFile {
 
   /// Maps one region and guards it.
   static func map(
-    _ description: RegionDescription, _ raw: Int32, _ file: Identity, bell: Doorbell
+    _ description: RegionDescription, _ descriptor: SharedDescriptor, _ file: Identity, bell: Doorbell
   ) throws(VhostUserError) -> (MemoryRegion, FaultGuard) {
     let lead = description.mmapOffset & (file.granule - 1)
     // The end is within the file, so none of these sums can wrap.
@@ -126,10 +124,11 @@ enum MemoryFile {
     guard !overflow, let count = Int(exactly: padded & ~(file.granule - 1)) else { throw .badRegion(description) }
     do {
       let mapping = try MemoryMapping(
-        descriptor: raw, offset: description.mmapOffset - lead, count: count, access: .readWrite)
+        descriptor: descriptor.raw, offset: description.mmapOffset - lead, count: count, access: .readWrite)
       let region = MemoryRegion(
         guestAddress: GuestAddress(description.guestAddress), count: description.size,
-        userAddress: description.userAddress, mapping: mapping, mappingOffset: lead)
+        userAddress: description.userAddress, mapping: mapping, mappingOffset: lead,
+        file: MemoryRegionFile(identity: file.identity, descriptor: descriptor), fileOffset: description.mmapOffset)
       return (region, try FaultGuard(mapping, bell: bell))
     } catch {
       throw .system(error)

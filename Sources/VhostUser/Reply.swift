@@ -1,3 +1,5 @@
+import Virtqueue
+
 /// What a back-end answers.
 enum Reply {
   /// Nothing, unless the front-end asked for an acknowledgement.
@@ -5,6 +7,7 @@ enum Reply {
   case word(UInt64)
   case state(VringState)
   case configuration(ConfigurationAccess)
+  case sharedMemory([SharedMemoryRegion])
   /// An answer without payload: how a request that has an answer of its own is refused.
   case refusal
 
@@ -18,6 +21,7 @@ enum Reply {
     case .word(let word): payload.append(word: word)
     case .state(let state): state.encode(into: &payload)
     case .configuration(let access): access.encode(into: &payload)
+    case .sharedMemory(let regions): SharedMemoryConfiguration(regions).encode(into: &payload)
     case .refusal: break
     }
     var message: [UInt8] = []

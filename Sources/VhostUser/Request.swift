@@ -26,6 +26,7 @@ public enum Request: Equatable, Sendable {
   case remMemReg(RegionDescription)
   case setStatus(UInt64)
   case getStatus
+  case getShmemConfig
   /// A request of the specification whose feature is never offered.
   case unsupported(RequestCode)
 
@@ -66,9 +67,10 @@ public enum Request: Equatable, Sendable {
     case .remMemReg: exactly(40, size) ? decodeRegion(&reader).map(Request.remMemReg) : nil
     case .setStatus: exactly(8, size) ? reader.next().map(Request.setStatus) : nil
     case .getStatus: .getStatus
+    case .getShmemConfig: .getShmemConfig
     case .setLogBase, .setLogFd, .sendRarp, .netSetMtu, .iotlbMsg, .setVringEndian, .createCryptoSession,
       .closeCryptoSession, .postcopyAdvise, .postcopyListen, .postcopyEnd, .getInflightFd, .setInflightFd, .vringKick,
-      .getSharedObject, .setDeviceStateFd, .checkDeviceState, .getShmemConfig:
+      .getSharedObject, .setDeviceStateFd, .checkDeviceState:
       .unsupported(code)
     }
   }
@@ -134,6 +136,7 @@ extension Request {
     case .remMemReg: .remMemReg
     case .setStatus: .setStatus
     case .getStatus: .getStatus
+    case .getShmemConfig: .getShmemConfig
     case .unsupported(let code): code
     }
   }

@@ -65,6 +65,7 @@ public enum RequestCode: UInt32, CaseIterable, Sendable {
     case .resetDevice: .resetDevice
     case .getMaxMemSlots, .addMemReg, .remMemReg: .configureMemorySlots
     case .setStatus, .getStatus: .status
+    case .getShmemConfig: .sharedMemory
     default: []
     }
   }

@@ -59,6 +59,7 @@ final class Session {
     channel = BackendRequestChannel(loop: owner.loop)
     self.socket = socket
     channel.refused = { [unowned self] code in self.owner.session(self, refusedBackendRequest: code) }
+    channel.answered = { [device] ticket, succeeded in device.sharedMemoryChanged(ticket, succeeded: succeeded) }
   }
 
   deinit {
@@ -74,6 +75,7 @@ final class Session {
         end(because: .memoryFault)
       }
       socketToken = try loop.watch(socket.raw, for: .readable) { [unowned self] _ in serve() }
+      device.sharedMemoryWindowChanged(channel)
       serve()
     } catch {
       end(because: .system(error))
@@ -88,6 +90,7 @@ final class Session {
     if let faultToken { loop.unwatch(faultToken) }
     channel.close()
     for ring in rings { stop(ring) }
+    device.sharedMemoryWindowChanged(nil)
     device.reset()
     regions.removeAll()
     device.memoryChanged(regions.memory)
@@ -158,6 +161,7 @@ final class Session {
     case .resetOwner: break
     case .getQueueNum: return .word(UInt64(rings.count))
     case .getStatus: return .word(status)
+    case .getShmemConfig: return .sharedMemory(device.sharedMemoryRegions)
     case .setStatus(let word): setStatus(word)
     case .resetDevice: resetDevice()
     case .getConfig(let access): return .configuration(try readConfiguration(access))
@@ -197,6 +201,7 @@ final class Session {
   private func setProtocolFeatures(_ word: UInt64) {
     protocolFeatures = owner.offeredProtocolFeatures.intersection(ProtocolFeatures(rawValue: word))
     channel.wantsReplies = protocolFeatures.contains(.replyAck)
+    channel.canMap = protocolFeatures.isSuperset(of: .window)
   }
 
   private func setStatus(_ word: UInt64) {

@@ -51,8 +51,7 @@ public final class VhostUserBackend {
   private let lobby: ConnectionLobby
   private var silenceTimer: EventLoop.TimerToken?
 
-  /// A back-end without a socket yet. Leave `.configureMemorySlots` out of `protocolFeatures` where QEMU 11 must survive
-  /// a reset with mapped shared memory.
+  /// A back-end without a socket yet. A device with shared memory regions is offered without memory slots.
   public init(
     device: any VirtioDevice, loop: EventLoop, extras: (any VhostUserBackendDelegate)? = nil,
     protocolFeatures: ProtocolFeatures = .all
@@ -60,7 +59,7 @@ public final class VhostUserBackend {
     self.device = device
     self.loop = loop
     delegate = extras
-    offeredProtocolFeatures = protocolFeatures
+    offeredProtocolFeatures = protocolFeatures.offered(for: device)
     lobby = ConnectionLobby(loop: loop)
     lobby.spoke = { [unowned self] connection in welcome(connection) }
     lobby.left = { [unowned self] in noteDesertion() }

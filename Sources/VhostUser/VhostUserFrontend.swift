@@ -22,6 +22,9 @@ public final class VhostUserFrontend {
 
   private let socket: FileDescriptor
   private let reader = MessageReader(.replies)
+  /// The device's shared memory as the guest would see it.
+  public let window = FrontendWindow()
+
   private var channel: FileDescriptor?
   private let channelReader = MessageReader(.requests)
 
@@ -126,8 +129,24 @@ public final class VhostUserFrontend {
     try call(.setBackendReqFd, descriptors: [other.raw])
   }
 
-  /// Waits for a request of the back-end and answers it; its code.
-  public func nextBackendRequest(answer: UInt64 = 0) throws(VhostUserError) -> UInt32 {
+  /// GET_SHMEM_CONFIG; the regions are there from now on.
+  @discardableResult
+  public func readSharedMemoryRegions() throws(VhostUserError) -> [SharedMemoryRegion] {
+    try send(.getShmemConfig)
+    try receive(.getShmemConfig)
+    defer { reader.finish() }
+    guard reader.payload.count == SharedMemoryConfiguration.byteCount else {
+      throw .unexpectedReply(request: RequestCode.getShmemConfig.rawValue)
+    }
+    var payload = ByteReader(reader.payload)
+    guard let configuration = SharedMemoryConfiguration(&payload) else { throw .refused(.getShmemConfig, 0) }
+    window.regions = configuration.regions
+    return configuration.regions
+  }
+
+  /// Waits for a request of the back-end and answers it; its code. Changes of shared memory are made, and answered as
+  /// they went, unless there is an `answer`.
+  public func nextBackendRequest(answer: UInt64? = nil) throws(VhostUserError) -> UInt32 {
     let raw =
       switch channel {
       case .some(let channel): channel.raw
@@ -136,11 +155,36 @@ public final class VhostUserFrontend {
     try wait(for: raw, channelReader)
     defer { channelReader.finish() }
     guard let header = channelReader.header else { throw .closed }
+    let own = answer == nil ? change(header) : 0
     if header.needsReply {
-      let reply = Reply.word(answer).encode(for: header) ?? []
+      let reply = Reply.word(answer ?? own).encode(for: header) ?? []
       try Self.send(reply, to: raw)
     }
     return header.request
+  }
+
+  /// Sends any bytes to the back-end as if they were answers to its requests.
+  public func sendOnBackendChannel(_ bytes: [UInt8]) throws(VhostUserError) {
+    switch channel {
+    case .some(let channel): try Self.send(bytes, to: channel.raw)
+    case .none: throw .closed
+    }
+  }
+
+  /// Makes the change of shared memory that a request asks for; the answer.
+  private func change(_ header: MessageHeader) -> UInt64 {
+    let code = BackendRequestCode(rawValue: header.request)
+    guard code == .shmemMap || code == .shmemUnmap else { return 0 }
+    var payload = ByteReader(channelReader.payload)
+    guard channelReader.payload.count == SharedMemoryChange.byteCount, let change = SharedMemoryChange(&payload) else {
+      return 1
+    }
+    let file = channelReader.descriptors.take()
+    guard code == .shmemMap else { return window.unmap(change.piece) ? 0 : 1 }
+    switch consume file {
+    case .some(let file): return window.map(change, file) ? 0 : 1
+    case .none: return 1
+    }
   }
 
   /// GPU_SET_SOCKET; our end of the display socket. Like QEMU's, the request is not acknowledged.

@@ -115,7 +115,14 @@ public final class GuestMemory {
 
   /// The region that holds the byte at `address`.
   public func region(containing address: GuestAddress) -> MemoryRegion? {
-    regions.first { $0.guestAddress <= address && address.rawValue < $0.end }
+    var low = 0
+    var high = regions.count
+    while low < high {
+      let middle = (low + high) / 2
+      if regions[middle].guestAddress <= address { low = middle + 1 } else { high = middle }
+    }
+    guard low > 0, address.rawValue < regions[low - 1].end else { return nil }
+    return regions[low - 1]
   }
 
   /// The bytes that the front-end sees at `address`, when all of them lie in one region.

@@ -12,16 +12,23 @@ public struct MemoryRegion {
   public let mapping: MemoryMapping
   /// Where in the mapping the region begins.
   public let mappingOffset: UInt64
+  /// The file that holds the bytes; nil where it is not known.
+  public let file: MemoryRegionFile?
+  /// Where in the file the region begins.
+  public let fileOffset: UInt64
 
   /// Describes a region; ``GuestMemory`` checks it when it is added.
   public init(
-    guestAddress: GuestAddress, count: UInt64, userAddress: UInt64, mapping: MemoryMapping, mappingOffset: UInt64 = 0
+    guestAddress: GuestAddress, count: UInt64, userAddress: UInt64, mapping: MemoryMapping, mappingOffset: UInt64 = 0,
+    file: MemoryRegionFile? = nil, fileOffset: UInt64 = 0
   ) {
     self.guestAddress = guestAddress
     self.count = count
     self.userAddress = userAddress
     self.mapping = mapping
     self.mappingOffset = mappingOffset
+    self.file = file
+    self.fileOffset = fileOffset
   }
 
   /// The first byte in this process.

@@ -27,4 +27,20 @@ public protocol VirtioDevice: AnyObject {
   func kicked(queue index: Int)
   /// Back to the state of a device just plugged in: no resource, no configuration of the old driver's.
   func reset()
+
+  /// The device's shared memory regions; most have none.
+  var sharedMemoryRegions: [SharedMemoryRegion] { get }
+  /// How to map memory into the regions from now on; nil when there is no way any more, and nothing mapped.
+  func sharedMemoryWindowChanged(_ window: (any SharedMemoryWindow)?)
+  /// The answer to a change that the window took.
+  func sharedMemoryChanged(_ ticket: SharedMemoryTicket, succeeded: Bool)
+}
+
+extension VirtioDevice {
+  /// None.
+  public var sharedMemoryRegions: [SharedMemoryRegion] { [] }
+  /// Nothing.
+  public func sharedMemoryWindowChanged(_ window: (any SharedMemoryWindow)?) {}
+  /// Nothing.
+  public func sharedMemoryChanged(_ ticket: SharedMemoryTicket, succeeded: Bool) {}
 }

@@ -16,6 +16,10 @@ final class FakeSink: DisplaySink {
   var cursorChanges = 0
   var moves: [(x: Int32, y: Int32)] = []
   var retired: [BufferID] = []
+  /// Whether somebody goes on to read what is given up.
+  var isReading = false
+  var read: [Picture] = []
+  var moved: [UInt32] = []
   /// What the next flushes are answered with.
   var result = FlushResult.latched
   var whenFlushed: (FlushToken) -> Void = { _ in }
@@ -27,7 +31,7 @@ final class FakeSink: DisplaySink {
     scanoutChanges += 1
   }
 
-  func flush(_ scanout: ScanoutID, buffer: HostBuffer, damage: Rectangle, token: FlushToken) -> FlushResult {
+  func flush(_ scanout: ScanoutID, picture: Picture, damage: Rectangle, token: FlushToken) -> FlushResult {
     guard isRecording else { return result }
     flushes.append(Flush(scanout: scanout.rawValue, damage: damage, token: token))
     whenFlushed(token)
@@ -43,7 +47,10 @@ final class FakeSink: DisplaySink {
     if isRecording { moves.append((x, y)) }
   }
 
-  func bufferRetired(_ buffer: HostBuffer) {
-    retired.append(buffer.id)
+  func pictureRetired(_ picture: Picture) {
+    retired.append(picture.id)
+    if isReading { read.append(picture) }
   }
+
+  func memoryMoved(_ scanout: ScanoutID, _ picture: Picture) { moved.append(scanout.rawValue) }
 }

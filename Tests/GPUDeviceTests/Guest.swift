@@ -8,10 +8,12 @@ import Virtqueue
 final class Guest {
   let arena: GuestArena
   let sink = FakeSink()
+  let window = FakeWindow()
   let device: GPUDevice
   let control: VirtqueueDriver
   let cursor: VirtqueueDriver
   private(set) var queues: [Virtqueue] = []
+  var answeredChanges = 0
   private let requestArea: GuestAddress
   private let replyArea: GuestAddress
   private var waiting: [UInt16: (address: GuestAddress, room: Int)] = [:]
@@ -23,18 +25,20 @@ final class Guest {
   init(
     _ format: VirtqueueConfiguration.Format = .split, scanouts: [Size] = [Size(width: 640, height: 480)],
     limits: LedgerAmounts = .usualLimits, maximumResources: Int = 65_536, memory: Int = 16 << 20, ringSize: UInt32 = 64,
-    name: String = "test"
+    name: String = "test", configure: (inout GPUConfiguration) -> Void = { _ in }
   ) throws {
     arena = try GuestArena(count: memory)
-    device = GPUDevice(
-      configuration: GPUConfiguration(
-        scanouts: scanouts, name: name, limits: limits, maximumResources: maximumResources), sink: sink)
+    var configuration = GPUConfiguration(
+      scanouts: scanouts, name: name, limits: limits, maximumResources: maximumResources)
+    configure(&configuration)
+    device = GPUDevice(configuration: configuration, sink: sink)
     control = try VirtqueueDriver(arena: arena, size: ringSize, format: format)
     cursor = try VirtqueueDriver(arena: arena, size: 16, format: format)
     requestArea = try arena.allocate(Self.requestRoom, alignment: 4096)
     replyArea = try arena.allocate(Self.replyRoom, alignment: 4096)
     device.featuresAccepted(device.deviceFeatures)
     device.memoryChanged(arena.memory)
+    device.sharedMemoryWindowChanged(window)
     try startQueues()
   }
 
@@ -123,6 +127,14 @@ final class Guest {
     return tokens
   }
 
+  /// `map_info` of the stored answer to a posted MAP_BLOB.
+  func mapInfo(of token: UInt16) throws -> UInt32 {
+    let (address, room) = try #require(waiting[token])
+    return try arena.read(at: address, count: room).withUnsafeBytes {
+      $0.loadUnaligned(fromByteOffset: 24, as: UInt32.self)
+    }
+  }
+
   /// The stored answer to a posted command.
   func answer(to token: UInt16) throws -> CommandHeader? {
     let (address, room) = try #require(waiting[token])
@@ -190,7 +202,13 @@ final class Guest {
 
   /// The host's pixels of what a scanout shows.
   func pixels(on scanout: UInt32 = 0) throws -> [UInt8] {
-    let buffer = try #require(sink.contents[scanout]).buffer
-    return Array(buffer.bytes[..<buffer.layout.byteCount])
+    let picture = try #require(sink.contents[scanout]).picture
+    let stride = Int(picture.layout.stride)
+    var bytes = [UInt8](repeating: 0, count: stride * Int(picture.layout.size.height))
+    let isThere = bytes.withUnsafeMutableBytes { bytes in
+      bytes.baseAddress.map { picture.copy(Rectangle(picture.layout.size), to: $0, stride: stride) } ?? false
+    }
+    #expect(isThere)
+    return bytes
   }
 }

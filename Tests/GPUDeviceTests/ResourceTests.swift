@@ -11,7 +11,7 @@ import Virtqueue
     #expect(try guest.show(1, 0, 0, 17, 3) == .okNoData)
     #expect(try guest.transfer(1, 0, 0, 17, 3) == .okNoData)
     #expect(try guest.flush(1, 0, 0, 17, 3) == .okNoData)
-    #expect(guest.sink.contents[0]?.buffer.layout.format == format.pixelFormat)
+    #expect(guest.sink.contents[0]?.picture.layout.format == format.pixelFormat)
     #expect(try guest.pixels() == Guest.pattern(17 * 3 * 4, seed: 1))
   }
 
@@ -78,7 +78,7 @@ import Virtqueue
   func chargeOfTheRead() throws {
     let guest = try Guest()
     #expect(try guest.create(1) == .okNoData && guest.show(1) == .okNoData)
-    var reader = guest.sink.contents[0]?.buffer
+    var reader = guest.sink.contents[0]?.picture
     #expect(try guest.unref(1) == .okNoData)
     #expect(reader != nil && guest.device.ledger.totals.hostAllocated == 16_384)
     reader = nil
@@ -238,7 +238,7 @@ import Virtqueue
     #expect(replies[0] == replies[1] && replies[0] != replies[2])
     #expect(try guest.show(1) == .okNoData)
     let id = replies[0].bytes[24...].withUnsafeBytes { BufferID(bytes: $0) }
-    #expect(guest.sink.contents[0]?.buffer.id == id)
+    #expect(guest.sink.contents[0]?.picture.id == id)
     #expect(try guest.code(.resourceAssignUUID(ResourceID(rawValue: 99))) == .invalidResourceID)
     guest.device.featuresAccepted(0)
     #expect(try guest.code(.resourceAssignUUID(ResourceID(rawValue: 1))) == .unspecified)

@@ -78,7 +78,7 @@ import Virtqueue
     let guest = try Guest(scanouts: Self.two)
     try guest.picture(1)
     for scanout: UInt32 in 0...1 { #expect(try guest.show(1, on: scanout) == .okNoData) }
-    let id = try #require(guest.sink.contents[0]?.buffer.id)
+    let id = try #require(guest.sink.contents[0]?.picture.id)
     #expect(try guest.unref(1) == .okNoData)
     #expect(guest.sink.contents.isEmpty && guest.sink.retired == [id])
     #expect(try guest.flush(1) == .invalidResourceID)
@@ -128,9 +128,9 @@ import Virtqueue
     guest.device.configurationChanged = { changes += 1 }
     let before = try guest.run(.getEDID(ScanoutID(rawValue: 1)))
     guest.device.setScanoutSize(ScanoutID(rawValue: 1), Size(width: 800, height: 600))
-    #expect(changes == 0 && Self.configuration(guest.device) == [0, 0, 2, 0, 0])
+    #expect(changes == 0 && Self.configuration(guest.device) == [0, 0, 2, 0, 4096])
     guest.device.setScanoutSize(ScanoutID(rawValue: 1), Size(width: 1024, height: 768))
-    #expect(changes == 1 && Self.configuration(guest.device) == [1, 0, 2, 0, 0])
+    #expect(changes == 1 && Self.configuration(guest.device) == [1, 0, 2, 0, 4096])
     #expect(try guest.run(.getEDID(ScanoutID(rawValue: 1))) != before)
     #expect(try guest.run(.getDisplayInfo).word(24 + 24 + 8) == 1024)
     [1, 0, 0, 0].withUnsafeBytes { (bytes: UnsafeRawBufferPointer) in
@@ -138,7 +138,7 @@ import Virtqueue
     }
     #expect(Self.configuration(guest.device)[0] == 1, "events_read is read-only")
     ([0, 0, 0, 0, 1, 0, 0, 0, 9, 9, 9, 9] as [UInt8]).withUnsafeBytes { guest.device.writeConfiguration(at: 0, $0) }
-    #expect(Self.configuration(guest.device) == [0, 0, 2, 0, 0])
+    #expect(Self.configuration(guest.device) == [0, 0, 2, 0, 4096])
     guest.device.setScanoutSize(ScanoutID(rawValue: 1), nil)
     #expect(changes == 2)
     #expect(try guest.run(.getDisplayInfo).word(24 + 24 + 16) == 0)

@@ -14,6 +14,9 @@ import Testing
     (["gpu", "--socket-path", "/tmp/x", "--render-node", "/dev/dri/renderD128"], "no effect without --virgl"),
     (["gpu", "--socket-path", "/tmp/x", "--size", "0x0"], "32 to 8192 each, such as 1280x800"),
     (["gpu", "--socket-path", "/tmp/x", "--memory-limit", "lots"], "such as 512K, 256M or 1GiB"),
+    (["gpu", "--socket-path", "/tmp/x", "--allocate", "both"], "guest or host"),
+    (["gpu", "--socket-path", "/tmp/x", "--host-visible", "2T"], "0 or an amount up to 1T"),
+    (["gpu", "--socket-path", "/tmp/x", "--blob-alignment", "8K"], "4K, 16K or 64K"),
     (["gpu", "--socket-path", "/tmp/x", "--vm", ""], "a name has 1 to 63 bytes"),
     (["gpu", "--socket-path", ""], "a socket's path has 1 to 107 bytes"),
     (

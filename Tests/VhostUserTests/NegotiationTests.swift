@@ -10,7 +10,7 @@ struct NegotiationTests {
     let bench = try Bench()
     try bench.frontend.negotiate()
     #expect(bench.frontend.offeredFeatures == 1 | RingFeature.all | protocolFeaturesBit)
-    #expect(bench.frontend.offeredProtocolFeatures == .all)
+    #expect(bench.frontend.offeredProtocolFeatures == .all.subtracting(.sharedMemory))
     #expect(bench.device.features == 1 | RingFeature.all)
   }
 

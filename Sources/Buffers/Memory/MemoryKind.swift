@@ -39,6 +39,12 @@ public enum AllocationSide: UInt32, Sendable, CaseIterable, CustomStringConverti
   /// The host; the ledger charges the VM.
   case host = 2
 
+  /// Reads "guest" or "host".
+  public init?(_ text: String) {
+    guard let known = Self.allCases.first(where: { $0.description == text }) else { return nil }
+    self = known
+  }
+
   /// The word for people.
   public var description: String {
     switch self {

@@ -22,6 +22,8 @@ public final class CursorImage {
   /// Columns and rows.
   public static let extent: UInt32 = 64
   private static let pixelCount = Int(extent * extent)
+  /// Bytes of the picture.
+  static let byteCount = pixelCount * 4
 
   private let pixels: UnsafeMutableBufferPointer<UInt32>
 
@@ -37,10 +39,8 @@ public final class CursorImage {
   /// Row after row of little-endian words.
   public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(pixels) }
 
-  /// Takes the resource's picture; whether it differs from the one before.
-  func load(_ resource: Resource) -> Bool {
-    let source = resource.storage.map { UnsafeRawBufferPointer($0.bytes) }
-    let format = resource.format
+  /// Takes a picture; whether it differs from the one before.
+  func load(_ source: UnsafeRawBufferPointer?, _ format: ResourceFormat) -> Bool {
     let isARGB = format == .b8g8r8a8 || format == .b8g8r8x8
     var changed = false
     for index in pixels.indices {
@@ -51,6 +51,12 @@ public final class CursorImage {
     }
     return changed
   }
+}
+
+/// A cursor's picture as the guest has it: 64 rows without gaps; all zero where there are no bytes.
+struct CursorPixels {
+  var bytes: UnsafeRawBufferPointer?
+  var format: ResourceFormat
 }
 
 /// One scanout's cursor.
@@ -78,15 +84,15 @@ struct CursorPlane {
   }
 
   /// UPDATE_CURSOR with the resource it names, nil for none; whether more than the place is another.
-  mutating func update(_ update: Command.CursorUpdate, _ resource: Resource?) -> Bool {
+  mutating func update(_ update: Command.CursorUpdate, _ pixels: CursorPixels?) -> Bool {
     move(update)
-    guard let resource else {
+    guard let pixels else {
       defer { isVisible = false }
       return isVisible
     }
     let image = self.image ?? CursorImage()
     self.image = image
-    let isNew = image.load(resource) || !isVisible || hotX != update.hotX || hotY != update.hotY
+    let isNew = image.load(pixels.bytes, pixels.format) || !isVisible || hotX != update.hotX || hotY != update.hotY
     (hotX, hotY, isVisible) = (update.hotX, update.hotY, true)
     return isNew
   }

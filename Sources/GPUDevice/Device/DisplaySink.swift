@@ -7,30 +7,33 @@ import Buffers
 public protocol DisplaySink: AnyObject {
   /// The scanout shows something else from now on; nil is off. Pixels are valid from the next flush on.
   func scanoutChanged(_ scanout: ScanoutID, to content: ScanoutContent?)
-  /// Pixels of a picture that the scanout shows have changed. `damage` is in the buffer's coordinates, inside the
+  /// Pixels of a picture that the scanout shows have changed. `damage` is in the picture's coordinates, inside the
   /// scanout's source, and not empty.
   ///
   /// - Returns: whether the guest may go on at once. After `.pending` the sink owes a ``GPUDevice/completeFlush(_:)``,
   ///   soon: the guest waits.
-  func flush(_ scanout: ScanoutID, buffer: HostBuffer, damage: Rectangle, token: FlushToken) -> FlushResult
+  func flush(_ scanout: ScanoutID, picture: Picture, damage: Rectangle, token: FlushToken) -> FlushResult
   /// Picture, hot spot or visibility of a scanout's cursor has changed, and its place.
   func cursorChanged(_ cursor: CursorState)
   /// A cursor, visible or not, has another place.
   func cursorMoved(_ scanout: ScanoutID, x: Int32, y: Int32)
-  /// The guest has given the picture up. Who still reads it may go on; nobody writes it any more.
-  func bufferRetired(_ buffer: HostBuffer)
+  /// The guest has given the picture up: nobody writes it any more. A sink keeps the object for as long as somebody still
+  /// reads the pixels, because host memory is charged to the VM until the last reference goes.
+  func pictureRetired(_ picture: Picture)
+  /// The VMM has changed the guest's memory, and a picture that the scanout shows may lie elsewhere, or nowhere.
+  func memoryMoved(_ scanout: ScanoutID, _ picture: Picture)
 }
 
 /// What a scanout shows.
 public struct ScanoutContent {
   /// The picture.
-  public let buffer: HostBuffer
+  public let picture: Picture
   /// The part of it that is shown, not empty and inside the picture.
   public let source: Rectangle
 
   /// A part of a picture.
-  public init(buffer: HostBuffer, source: Rectangle) {
-    self.buffer = buffer
+  public init(picture: Picture, source: Rectangle) {
+    self.picture = picture
     self.source = source
   }
 }

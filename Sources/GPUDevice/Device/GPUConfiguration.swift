@@ -10,6 +10,18 @@ public struct GPUConfiguration: Sendable {
   public var limits: LedgerAmounts
   /// The most resources at a time.
   public var maximumResources: Int
+  /// Whose memory the guest's pictures are in. A Linux guest decides by the features that it is offered.
+  ///
+  /// The guest's: blobs of its own pages, which it pays. The host's: blobs in the host-visible region, and 2D resources,
+  /// which the VM's memory limit pays; without a region it is not offered blobs at all, and all its pictures are 2D
+  /// resources.
+  public var allocation = AllocationSide.guest
+  /// Length of the host-visible region; 0: there is none. Rounded up to whole `blobAlignment`s.
+  public var hostVisible: UInt64 = 256 << 20
+  /// What sizes and places of blobs are multiples of.
+  public var blobAlignment = BlobAlignment.pages4K
+  /// The most blobs in the host-visible region at a time.
+  public var maximumMappings = 1024
 
   /// A card of that many scanouts.
   public init(
@@ -33,6 +45,8 @@ public struct GPUStatistics: Equatable, Sendable {
   public var bytesTransferred: UInt64 = 0
   /// Flushes that showed something.
   public var flushes: UInt64 = 0
+  /// Pixels that a sink copied at flushes, because nobody can be shown the guest's own.
+  public var pixelsCopied: UInt64 = 0
 
   /// Nothing yet.
   public init() {}

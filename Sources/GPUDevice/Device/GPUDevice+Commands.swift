@@ -12,29 +12,45 @@ extension GPUDevice {
     case .resourceFlush(let id, let rectangle): try flush(id, rectangle, isFenced: header.isFenced)
     case .transferToHost2D(let id, let rectangle, let offset): try transfer(id, rectangle, offset)
     case .resourceAttachBacking(let id, let count): try attachBacking(id, count, chain)
-    case .resourceDetachBacking(let id): try resources.detach(resources.find(id))
+    case .resourceDetachBacking(let id): try detachBacking(id)
     case .getCapsetInfo(let index): throw .unknownCapset(index)
     case .getCapset(let id, _): throw .unknownCapset(id)
     case .getEDID(let scanout): return .okEDID(try edid(of: scanout).bytes)
     case .resourceAssignUUID(let id): return .okResourceUUID(try uuid(of: id))
     case .updateCursor(let update): try updateCursor(update)
     case .moveCursor(let update): try moveCursor(update)
-    case .resourceCreateBlob, .setScanoutBlob, .contextCreate, .contextDestroy, .contextAttachResource,
-      .contextDetachResource, .resourceCreate3D, .transferToHost3D, .transferFromHost3D, .submit3D, .resourceMapBlob,
-      .resourceUnmapBlob:
-      throw .notOffered(command.code)
+    case .resourceCreateBlob(let blob): try createBlob(blob, header, chain)
+    case .setScanoutBlob(let scanout): try setScanoutBlob(scanout)
+    case .resourceMapBlob(let id, let offset): awaitedChange = try mapBlob(id, at: offset)
+    case .resourceUnmapBlob(let id): awaitedChange = try unmapBlob(id)
+    case .contextCreate, .contextDestroy, .contextAttachResource, .contextDetachResource, .resourceCreate3D,
+      .transferToHost3D, .transferFromHost3D, .submit3D:
+      try performInContext(command, header.context)
     }
     return .okNoData
   }
 
   // MARK: Resources
 
-  private func retire(_ resource: Resource) {
+  func retire(_ resource: GuestResource) {
+    if let blob = resource as? Blob { return retire(blob) }
+    hide(resource)
+    if let picture = (resource as? Resource)?.picture { sink.pictureRetired(picture) }
+  }
+
+  /// Nothing of the resource is shown any more.
+  func hide(_ resource: GuestResource) {
     for scanout in scanouts where resource.scanouts & scanout.bit != 0 { turnOff(scanout.id) }
-    if let buffer = resource.storage { sink.bufferRetired(buffer) }
+  }
+
+  private func detachBacking(_ id: ResourceID) throws(GPUError) {
+    let resource = try resources.findAny(id)
+    if let blob = resource as? Blob { return try detachBacking(blob) }
+    try resources.detach(resources.find(id))
   }
 
   private func attachBacking(_ id: ResourceID, _ count: UInt32, _ chain: DescriptorChain) throws(GPUError) {
+    if let blob = try resources.findAny(id) as? Blob { return try attachBacking(blob, count, chain) }
     let resource = try resources.find(id)
     guard (1...ScatterList.maximumEntryCount).contains(count) else { throw .invalidEntryCount(count) }
     let entries = try readEntries(count, of: chain, at: CommandCode.resourceAttachBacking.byteCount)
@@ -44,7 +60,7 @@ extension GPUDevice {
   }
 
   /// Copies the entries behind a command out of guest memory, once.
-  private func readEntries(
+  func readEntries(
     _ count: UInt32, of chain: DescriptorChain, at offset: Int
   ) throws(GPUError) -> [MemoryEntry] {
     let byteCount = Int(count) * MemoryEntry.byteCount
@@ -59,6 +75,7 @@ extension GPUDevice {
   }
 
   private func transfer(_ id: ResourceID, _ rectangle: Rectangle, _ offset: UInt64) throws(GPUError) {
+    if let blob = try resources.findAny(id) as? Blob { return try transfer(to: blob) }
     let resource = try resources.find(id)
     let copied = try resource.transfer(rectangle, offset: offset, in: memory, name: configuration.name)
     statistics.bytesTransferred += UInt64(copied)
@@ -67,8 +84,13 @@ extension GPUDevice {
 
   private func uuid(of id: ResourceID) throws(GPUError) -> ResourceUUID {
     try requireFeature(Self.resourceUUIDFeature, for: .resourceAssignUUID)
-    let id = try resources.find(id).uuid
+    let id = try bufferID(of: resources.findAny(id))
     return ResourceUUID(high: id.high, low: id.low)
+  }
+
+  private func bufferID(of resource: GuestResource) throws(GPUError) -> BufferID {
+    if let blob = resource as? Blob { return blob.uuid }
+    return try resources.find(resource.id).uuid
   }
 
   // MARK: Scanouts
@@ -85,29 +107,36 @@ extension GPUDevice {
     guard !source.isEmpty, source.fits(in: resource.size) else {
       throw .rectangleOutside(source, of: resource.size)
     }
-    let buffer = try resource.allocated(name: configuration.name)
-    guard scanouts[index].show(resource, source) else { return }
-    sink.scanoutChanged(id, to: ScanoutContent(buffer: buffer, source: source))
+    _ = try resource.allocated(name: configuration.name)
+    guard let picture = resource.picture, scanouts[index].show(resource, picture, source) else { return }
+    sink.scanoutChanged(id, to: ScanoutContent(picture: picture, source: source))
   }
 
   func turnOff(_ id: ScanoutID) {
-    guard scanouts[Int(id.rawValue)].show(nil, .empty) else { return }
+    guard scanouts[Int(id.rawValue)].show(nil, nil, .empty) else { return }
     sink.scanoutChanged(id, to: nil)
   }
 
   private func flush(_ id: ResourceID, _ rectangle: Rectangle, isFenced: Bool) throws(GPUError) {
-    let resource = try resources.find(id)
+    let found = try resources.findAny(id)
+    guard let resource = found as? Resource else {
+      return try flush(resources.findBlob(id), rectangle, isFenced: isFenced)
+    }
     guard rectangle.fits(in: resource.size) else { throw .rectangleOutside(rectangle, of: resource.size) }
-    guard resource.scanouts != 0, let buffer = resource.storage else { return }
+    guard resource.scanouts != 0 else { return }
+    tellFlush(of: resource, rectangle, isFenced: isFenced)
+  }
+
+  func tellFlush(of resource: GuestResource, _ rectangle: Rectangle, isFenced: Bool) {
     flushSerial += 1
     earlyTokens = 0
     var pending: UInt16 = 0
     for index in scanouts.indices where resource.scanouts & scanouts[index].bit != 0 {
       let damage = rectangle.intersection(scanouts[index].source)
-      guard !damage.isEmpty else { continue }
+      guard !damage.isEmpty, let picture = scanouts[index].picture else { continue }
       statistics.flushes += 1
       let token = FlushToken(serial: flushSerial, scanout: scanouts[index].id, isFenced: isFenced)
-      let result = sink.flush(token.scanout, buffer: buffer, damage: damage, token: token)
+      let result = sink.flush(token.scanout, picture: picture, damage: damage, token: token)
       if result == .pending { pending |= scanouts[index].bit }
     }
     flushWait = RequestQueue.FlushWait(serial: flushSerial, scanouts: pending & ~earlyTokens)
@@ -122,19 +151,27 @@ extension GPUDevice {
 
   private func updateCursor(_ update: Command.CursorUpdate) throws(GPUError) {
     let index = try checkScanout(update.scanout)
-    var resource: Resource?
-    if update.resource != .none {
-      let found = try resources.find(update.resource)
-      guard found.size == Size(width: CursorImage.extent, height: CursorImage.extent) else {
-        throw .invalidCursorSize(found.size)
-      }
-      resource = found
-    }
-    if cursors[index].update(update, resource) {
+    let pixels = update.resource == .none ? nil : try cursorPixels(of: update.resource)
+    if cursors[index].update(update, pixels) {
       sink.cursorChanged(cursors[index].state)
     } else if cursors[index].isVisible {
       reportPlace(of: cursors[index])
     }
+  }
+
+  /// A cursor's pixels, valid until the next command. A blob has no shape: its first bytes are the picture, as Linux has
+  /// it.
+  private func cursorPixels(of id: ResourceID) throws(GPUError) -> CursorPixels {
+    let found = try resources.findAny(id)
+    if let blob = found as? Blob {
+      return CursorPixels(
+        bytes: blob.copyFirstBytes(into: scratch) ? UnsafeRawBufferPointer(scratch) : nil, format: .b8g8r8a8)
+    }
+    let resource = try resources.find(id)
+    guard resource.size == Size(width: CursorImage.extent, height: CursorImage.extent) else {
+      throw .invalidCursorSize(resource.size)
+    }
+    return CursorPixels(bytes: resource.storage.map { UnsafeRawBufferPointer($0.bytes) }, format: resource.format)
   }
 
   private func moveCursor(_ update: Command.CursorUpdate) throws(GPUError) {

@@ -7,12 +7,12 @@ extension GPUDevice {
   /// Where `events_clear` lies.
   private static let eventsClear = 4..<8
 
-  /// Four words of virtio 1.3 and `blob_alignment` of 1.4, which is 0: not offered.
+  /// Four words of virtio 1.3 and `blob_alignment` of 1.4.
   public var configurationSize: Int { 20 }
 
   /// Copies a part of configuration space; bytes behind its end are zero.
   public func readConfiguration(at offset: Int, into target: UnsafeMutableRawBufferPointer) {
-    let words = [events, 0, UInt32(scanoutCount), 0, 0]
+    let words = [events, 0, UInt32(scanoutCount), 0, offersBlobs ? configuration.blobAlignment.rawValue : 0]
     let bytes = words.flatMap(littleEndian)
     for index in target.indices {
       let (place, overflow) = offset.addingReportingOverflow(index)

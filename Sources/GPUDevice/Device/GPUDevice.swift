@@ -1,7 +1,7 @@
 import Buffers
 import Virtqueue
 
-/// A virtio-gpu card, 2D part (virtio 1.3, 5.7): takes a guest's commands from two queues and tells a sink what is
+/// A virtio-gpu card, 2D and blobs (virtio 1.3, 5.7): takes a guest's commands from two queues and tells a sink what is
 /// shown.
 ///
 /// Wire bytes become a ``Command``, a handler makes a ``Response`` of it, and that becomes wire bytes. Nothing here
@@ -32,10 +32,13 @@ public final class GPUDevice: VirtioDevice {
   /// `events_read`.
   var events: UInt32 = 0
   var memory: GuestMemory?
+  var contexts: ContextTable
+  var hostVisible: HostVisibleWindow
   private var acceptedFeatures: UInt64 = 0
 
   private let queues = [RequestQueue(), RequestQueue()]
   private let request = UnsafeMutableRawBufferPointer.allocate(byteCount: CommandCode.maximumByteCount, alignment: 8)
+  let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: CursorImage.byteCount, alignment: 8)
   private let answer = UnsafeMutableRawBufferPointer.allocate(byteCount: Response.maximumByteCount, alignment: 8)
   private var isServing = false
 
@@ -45,6 +48,8 @@ public final class GPUDevice: VirtioDevice {
   var flushSerial: UInt64 = 0
   /// Tokens of that flush that came back before it was known that they were held.
   var earlyTokens: UInt16 = 0
+  /// The change of shared memory that the request in hand waits for.
+  var awaitedChange: SharedMemoryTicket?
   /// What the current wake may still do: one for a command, one for each 16 KiB copied.
   var allowance = 0
 
@@ -53,6 +58,9 @@ public final class GPUDevice: VirtioDevice {
     self.configuration = configuration
     self.sink = sink
     resources = ResourceTable(maximumCount: configuration.maximumResources, limits: configuration.limits)
+    contexts = ContextTable(ledger: resources.ledger)
+    hostVisible = HostVisibleWindow(
+      byteCount: Self.windowByteCount(configuration), maximumCount: configuration.maximumMappings)
     let sizes = configuration.scanouts.prefix(ScanoutID.maximumCount)
     scanoutCount = max(1, sizes.count)
     let ids = (0..<ScanoutID.maximumCount).map { ScanoutID(rawValue: UInt32($0)) }
@@ -62,11 +70,13 @@ public final class GPUDevice: VirtioDevice {
     }
     cursors = ids.map { CursorPlane(scanout: $0) }
     updateDisplayModes()
+    for queue in queues { queue.encode = { [unowned self] in encode($0, answering: $1, into: $2) } }
   }
 
   deinit {
     request.deallocate()
     answer.deallocate()
+    scratch.deallocate()
   }
 
   // MARK: Features
@@ -76,14 +86,39 @@ public final class GPUDevice: VirtioDevice {
   /// VIRTIO_GPU_F_RESOURCE_UUID.
   public static let resourceUUIDFeature: UInt64 = 1 << 2
 
-  /// Only what works: EDID and RESOURCE_UUID.
-  public var deviceFeatures: UInt64 { Self.edidFeature | Self.resourceUUIDFeature }
+  /// VIRTIO_GPU_F_VIRGL.
+  public static let virglFeature: UInt64 = 1 << 0
+  /// VIRTIO_GPU_F_RESOURCE_BLOB.
+  public static let resourceBlobFeature: UInt64 = 1 << 3
+  /// VIRTIO_GPU_F_BLOB_ALIGNMENT.
+  public static let blobAlignmentFeature: UInt64 = 1 << 5
+
+  /// Only what works.
+  ///
+  /// Linux puts its framebuffers into blobs of its own pages when it is offered blobs without VIRGL, and makes blobs in
+  /// the host's memory only when it is offered VIRGL: that is how the configuration chooses.
+  public var deviceFeatures: UInt64 {
+    var features = Self.edidFeature | Self.resourceUUIDFeature
+    if offersBlobs { features |= Self.resourceBlobFeature | Self.blobAlignmentFeature }
+    if configuration.allocation == .host, hostVisible.byteCount > 0 { features |= Self.virglFeature }
+    return features
+  }
+
+  var offersBlobs: Bool { configuration.allocation == .guest || hostVisible.byteCount > 0 }
+
+  /// The region's length: whole alignments, nothing that a guest could not be given.
+  private static func windowByteCount(_ configuration: GPUConfiguration) -> UInt64 {
+    let granule = UInt64(configuration.blobAlignment.rawValue)
+    return min(configuration.hostVisible, 1 << 46).addingReportingOverflow(granule - 1).partialValue & ~(granule - 1)
+  }
 
   /// The driver's choice. It outlives ``reset()``: a transport may learn of the new driver's choice first.
   public func featuresAccepted(_ features: UInt64) { acceptedFeatures = features }
 
+  func hasAccepted(_ feature: UInt64) -> Bool { acceptedFeatures & feature & deviceFeatures != 0 }
+
   func requireFeature(_ feature: UInt64, for code: CommandCode) throws(GPUError) {
-    guard acceptedFeatures & feature != 0 else { throw .notOffered(code) }
+    guard hasAccepted(feature) else { throw .notOffered(code) }
   }
 
   // MARK: Queues
@@ -106,7 +141,10 @@ public final class GPUDevice: VirtioDevice {
   }
 
   /// Guest memory is another one, or has changed; backings are found again at their next use.
-  public func memoryChanged(_ memory: GuestMemory) { self.memory = memory }
+  public func memoryChanged(_ memory: GuestMemory) {
+    self.memory = memory
+    guestMemoryMoved()
+  }
 
   /// Does what the driver has put into a queue.
   public func kicked(queue index: Int) {
@@ -147,12 +185,28 @@ public final class GPUDevice: VirtioDevice {
     let bytes = UnsafeRawBufferPointer(rebasing: request[..<chain.read(into: request)])
     let header = CommandHeader(decoding: bytes)
     let response = respond(to: header, bytes, chain, isCursorQueue: index == Self.cursorQueue)
-    let count = response.encode(answering: header ?? CommandHeader(.getDisplayInfo), into: answer)
-    let written = chain.write(UnsafeRawBufferPointer(rebasing: answer[..<count]))
     statistics.commands += 1
-    queue.complete(
-      chain, written: UInt32(written), isFenced: header?.isFenced ?? false, wait: flushWait)
+    if let ticket = awaitedChange, let header {
+      awaitedChange = nil
+      return queue.hold(chain, header, until: ticket)
+    }
+    let written = encode(response, answering: header ?? CommandHeader(.getDisplayInfo), into: chain)
+    queue.complete(chain, written: written, isFenced: header?.isFenced ?? false, wait: flushWait)
     flushWait = .none
+  }
+
+  private func encode(_ response: Response?, answering header: CommandHeader, into chain: DescriptorChain) -> UInt32 {
+    let count = (response ?? .error(GPUError.windowUnavailable.response)).encode(answering: header, into: answer)
+    return UInt32(chain.write(UnsafeRawBufferPointer(rebasing: answer[..<count])))
+  }
+
+  /// Answers the request that waits for a change of shared memory; false when none does.
+  @discardableResult
+  func finish(_ ticket: SharedMemoryTicket, _ response: Response) -> Bool {
+    let control = queues[Self.controlQueue]
+    guard control.finish(ticket, response) else { return false }
+    if !isServing { control.notifyIfNeeded() }
+    return true
   }
 
   private func decode(_ header: CommandHeader, _ bytes: UnsafeRawBufferPointer) throws(GPUError) -> Command {
@@ -211,12 +265,16 @@ public final class GPUDevice: VirtioDevice {
       cursors[index].hide()
       sink.cursorChanged(cursors[index].state)
     }
-    for resource in resources.removeAll() {
-      if let buffer = resource.storage { sink.bufferRetired(buffer) }
-    }
+    for resource in resources.removeAll() { retire(resource) }
+    contexts.removeAll()
     events = 0
   }
 
+  /// Notes pixels that a sink had to copy for a flush.
+  public func notePixelsCopied(_ count: UInt64) { statistics.pixelsCopied &+= count }
+
+  /// Number of contexts now.
+  public var contextCount: Int { contexts.count }
   /// Number of resources now.
   public var resourceCount: Int { resources.count }
   /// What is charged to the VM.

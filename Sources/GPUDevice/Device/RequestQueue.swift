@@ -8,13 +8,19 @@ final class RequestQueue {
   private var queue: Virtqueue?
   private var spares: [DescriptorChain] = []
   private var held: [Held] = []
+  /// Writes an answer, nil for "it was given up", into a chain; how many bytes.
+  var encode: (Response?, CommandHeader, DescriptorChain) -> UInt32 = { _, _, _ in 0 }
 
   private struct Held {
     let chain: DescriptorChain
-    let written: UInt32
+    var written: UInt32
     let isFenced: Bool
     let wait: FlushWait
     var scanouts: UInt16
+    /// The change of shared memory that it waits for, and the request that is answered then.
+    var change: (ticket: SharedMemoryTicket, header: CommandHeader)?
+
+    var waits: Bool { scanouts != 0 || change != nil }
   }
 
   /// How a flush is waited for: its serial number, and one bit for each scanout that has not latched it.
@@ -38,9 +44,12 @@ final class RequestQueue {
     queue = nil
   }
 
-  /// Answers what waits.
+  /// Answers what waits; what has no answer yet gets one by `encode`.
   func releaseAll() {
-    for entry in held { answer(entry.chain, entry.written) }
+    for index in held.indices {
+      if let change = held[index].change { held[index].written = encode(nil, change.header, held[index].chain) }
+      answer(held[index].chain, held[index].written)
+    }
     held.removeAll(keepingCapacity: true)
     queue?.notifyIfNeeded()
   }
@@ -70,7 +79,26 @@ final class RequestQueue {
   /// A request is done, its answer of `written` bytes stored: answers now, or in its turn.
   func complete(_ chain: DescriptorChain, written: UInt32, isFenced: Bool, wait: FlushWait) {
     if wait.scanouts == 0, !isFenced || held.isEmpty { return answer(chain, written) }
-    held.append(Held(chain: chain, written: written, isFenced: isFenced, wait: wait, scanouts: wait.scanouts))
+    held.append(
+      Held(chain: chain, written: written, isFenced: isFenced, wait: wait, scanouts: wait.scanouts, change: nil))
+  }
+
+  /// A request is answered when shared memory has changed.
+  func hold(_ chain: DescriptorChain, _ header: CommandHeader, until ticket: SharedMemoryTicket) {
+    held.append(
+      Held(
+        chain: chain, written: 0, isFenced: header.isFenced, wait: .none, scanouts: 0, change: (ticket, header)))
+  }
+
+  /// Shared memory has changed; false when no request waits for that.
+  func finish(_ ticket: SharedMemoryTicket, _ response: Response) -> Bool {
+    guard let index = held.firstIndex(where: { $0.change?.ticket == ticket }), let change = held[index].change else {
+      return false
+    }
+    held[index].change = nil
+    held[index].written = encode(response, change.header, held[index].chain)
+    release()
+    return true
   }
 
   /// A scanout has latched the flush of that serial number; with `earlier`, also all before it.
@@ -88,8 +116,7 @@ final class RequestQueue {
     var isBlocked = false
     for index in held.indices {
       let entry = held[index]
-      let waits = entry.scanouts != 0
-      if waits || (entry.isFenced && isBlocked) {
+      if entry.waits || (entry.isFenced && isBlocked) {
         isBlocked = true
         held[kept] = entry
         kept += 1

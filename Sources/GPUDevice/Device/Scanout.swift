@@ -9,7 +9,9 @@ struct Scanout {
   private(set) var isEnabled: Bool
   private(set) var edid: EDID
   /// What the guest shows, nil for nothing.
-  private(set) var resource: Resource?
+  private(set) var resource: GuestResource?
+  /// How it is shown.
+  private(set) var picture: Picture?
   /// Which part of it.
   private(set) var source = Rectangle.empty
 
@@ -38,14 +40,15 @@ struct Scanout {
     return true
   }
 
-  /// The scanout's bit in ``Resource/scanouts``.
+  /// The scanout's bit in ``GuestResource/scanouts``.
   var bit: UInt16 { UInt16(truncatingIfNeeded: 1 << id.rawValue) }
 
   /// Shows a part of a resource, or nothing; whether that is news.
-  mutating func show(_ new: Resource?, _ part: Rectangle) -> Bool {
-    guard new !== resource || part != source else { return false }
+  mutating func show(_ new: GuestResource?, _ newPicture: Picture?, _ part: Rectangle) -> Bool {
+    guard newPicture !== picture || part != source else { return false }
     resource?.scanouts &= ~bit
     resource = new
+    picture = newPicture
     source = part
     resource?.scanouts |= bit
     return true

@@ -5,21 +5,20 @@ import Virtqueue
 /// A picture of the guest's on the host: what CREATE_2D makes (virtio 1.3, 5.7.6.7).
 ///
 /// Its memory is charged to the VM at once and allocated at its first use; the charge goes with the memory.
-final class Resource {
+final class Resource: GuestResource {
   /// The longest side in pixels.
   static let maximumExtent: UInt32 = 16_384
 
-  let id: ResourceID
   let format: ResourceFormat
   let layout: PixelLayout
   /// Identity of the picture's memory, now or later.
   private(set) lazy var uuid = BufferID.random()
   /// The host's copy; nil until it is needed.
-  private(set) var storage: HostBuffer?
+  private(set) var storage: HostBuffer? { didSet { picture = storage.map { Picture($0) } } }
+  /// The host's copy as a scanout shows it.
+  private(set) var picture: Picture?
   /// The guest's pages; nil while none are attached.
   var backing: ScatterList?
-  /// Which scanouts show it, one bit each.
-  var scanouts: UInt16 = 0
   /// What `backing` is charged.
   var backingCharge: Ledger.Charge?
   /// What its picture is charged, until the memory is there.
@@ -32,9 +31,9 @@ final class Resource {
     guard extents.contains(size.width), extents.contains(size.height),
       let layout = PixelLayout(size: size, format: known.pixelFormat)
     else { throw .invalidSize(size) }
-    self.id = id
     self.format = known
     self.layout = layout
+    super.init(id)
   }
 
   var size: Size { layout.size }

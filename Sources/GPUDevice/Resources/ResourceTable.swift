@@ -1,4 +1,5 @@
 import Buffers
+import Platform
 import Virtqueue
 
 /// All resources of one guest, each charged to the VM's ledger.
@@ -7,7 +8,7 @@ struct ResourceTable {
   let maximumCount: Int
   /// What host pictures and lists of backing pages are charged to.
   let ledger: Ledger
-  private var resources: [ResourceID: Resource] = [:]
+  private var resources: [ResourceID: GuestResource] = [:]
 
   init(maximumCount: Int, limits: LedgerAmounts) {
     self.maximumCount = maximumCount
@@ -15,25 +16,44 @@ struct ResourceTable {
   }
 
   var count: Int { resources.count }
+  /// All blobs, in no order.
+  var blobs: [Blob] { resources.values.compactMap { $0 as? Blob } }
 
-  /// The resource of that id.
-  func find(_ id: ResourceID) throws(GPUError) -> Resource {
+  /// The resource of that id, of either kind.
+  func findAny(_ id: ResourceID) throws(GPUError) -> GuestResource {
     guard let resource = resources[id] else { throw .invalidResource(id) }
     return resource
   }
 
-  /// RESOURCE_CREATE_2D.
-  mutating func create(_ id: ResourceID, format: UInt32, size: Size) throws(GPUError) {
+  /// The resource of that id, made by CREATE_2D.
+  func find(_ id: ResourceID) throws(GPUError) -> Resource {
+    guard let resource = try findAny(id) as? Resource else { throw .isBlob(id) }
+    return resource
+  }
+
+  /// The resource of that id, made by CREATE_BLOB.
+  func findBlob(_ id: ResourceID) throws(GPUError) -> Blob {
+    guard let blob = try findAny(id) as? Blob else { throw .noBlob(id) }
+    return blob
+  }
+
+  /// Throws unless a resource of that id can be made.
+  func checkNew(_ id: ResourceID) throws(GPUError) {
     guard id != .none else { throw .invalidResource(id) }
     guard resources[id] == nil else { throw .resourceExists(id) }
-    let resource = try Resource(id, format: format, size: size)
     guard resources.count < maximumCount else { throw .tooManyResources(limit: maximumCount) }
+  }
+
+  /// RESOURCE_CREATE_2D.
+  mutating func create(_ id: ResourceID, format: UInt32, size: Size) throws(GPUError) {
+    try checkNew(id)
+    let resource = try Resource(id, format: format, size: size)
     try resource.charge(to: ledger)
     resources[id] = resource
   }
 
   /// RESOURCE_UNREF: the resource, which is no longer here; it is charged for as long as its memory is.
-  mutating func remove(_ id: ResourceID) throws(GPUError) -> Resource {
+  mutating func remove(_ id: ResourceID) throws(GPUError) -> GuestResource {
     guard let resource = resources.removeValue(forKey: id) else { throw .invalidResource(id) }
     return resource
   }
@@ -59,9 +79,41 @@ struct ResourceTable {
   }
 
   /// Removes all, and returns them.
-  mutating func removeAll() -> [Resource] {
+  mutating func removeAll() -> [GuestResource] {
     let all = Array(resources.values)
     resources.removeAll(keepingCapacity: false)
     return all
+  }
+
+  // MARK: Blobs
+
+  /// Adds a blob whose id `checkNew` has let pass.
+  mutating func add(_ blob: Blob) { resources[blob.id] = blob }
+
+  /// Memory of the host for a blob, charged for as long as it is here.
+  func allocate(_ byteCount: Int, name: String) throws(GPUError) -> HostMemory {
+    guard let pages = HostMemory.wholePages(byteCount) else { throw .invalidBlobSize(UInt64(byteCount)) }
+    let charge = try charge(Ledger.Demand(pages, as: .hostAllocated, isBuffer: true, descriptors: 1))
+    let memory: HostMemory
+    do {
+      memory = try HostMemory(byteCount: pages, name: name)
+    } catch {
+      throw .hostMemory(code: error.code)
+    }
+    memory.keep(charge)
+    return memory
+  }
+
+  /// Charges the list of a blob's pages for as long as it is here.
+  func charge(_ pages: GuestPages) throws(GPUError) {
+    pages.keep(try charge(Ledger.Demand(pages.footprint, as: .bookkeeping, isBuffer: true)))
+  }
+
+  private func charge(_ demand: Ledger.Demand) throws(GPUError) -> Ledger.Charge {
+    do throws(Ledger.OverLimit) {
+      return try ledger.charge(demand)
+    } catch {
+      throw .overLimit(error)
+    }
   }
 }

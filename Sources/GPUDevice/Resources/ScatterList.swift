@@ -21,7 +21,7 @@ public struct ScatterList {
   private let entries: [MemoryEntry]
   /// Ordered by `start`; the last one marks the end of the whole.
   private var runs: [Run] = []
-  private var hasHoles = false
+  private(set) var hasHoles = false
   private var generation: UInt64
 
   /// What a list of so many entries takes of the host's memory, for the ledger.
@@ -58,6 +58,9 @@ public struct ScatterList {
     }
     close()
   }
+
+  /// Finds the memory again at the next ``refresh(in:)``: it is another memory's.
+  mutating func invalidate() { generation = 0 }
 
   private mutating func append(_ entry: MemoryEntry, in memory: GuestMemory) -> Bool {
     let count = UInt64(entry.length)

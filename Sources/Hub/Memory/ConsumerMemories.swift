@@ -8,6 +8,12 @@ struct ConsumerMemories {
   var isTrusted: Bool
   /// What the consumer says that it can use.
   var stated = Constraints.unstated
+  /// What it can use and may see.
+  var constraints: Constraints {
+    var constraints = stated
+    constraints.memoryKinds.formIntersection(DisplayTrust.kinds(isTrusted: isTrusted))
+    return constraints
+  }
   private var told: Set<MemoryKey> = []
   private var removed: [MemoryKey] = []
 

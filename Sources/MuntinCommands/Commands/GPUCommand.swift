@@ -59,6 +59,42 @@ struct GPUCommand: ParsableCommand {
     transform: ArgumentValue.memorySize)
   var memoryLimit: MemorySize?
 
+  @Option(
+    help: ArgumentHelp(
+      "Whose memory the guest's pictures are in: guest or host.",
+      discussion: """
+        guest: the guest's own pages, shown without a copy; it pays with its own memory. host: memory that the memory \
+        limit pays, and that the guest sees through its host-visible region. Default: guest.
+        """, valueName: "side"),
+    transform: ArgumentValue.allocation)
+  var allocate: AllocationSide?
+
+  @Option(
+    help: ArgumentHelp(
+      "The size of the host-visible region, in which the guest sees memory of the host; 0 for none.",
+      discussion: """
+        With a region the VMM gets no memory slots (vhost-user's CONFIGURE_MEM_SLOTS), because QEMU 11.1.3 crashes when \
+        it has both. Default: 256M.
+        """, valueName: "size"),
+    transform: ArgumentValue.window)
+  var hostVisible: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "What sizes and places of blobs are multiples of: 4K, 16K or 64K.",
+      discussion: "The larger one of the guest's and the host's page sizes. Default: 4K.", valueName: "size"),
+    transform: ArgumentValue.blobAlignment)
+  var blobAlignment: BlobAlignment?
+
+  @Option(
+    name: .customLong("limit"),
+    help: ArgumentHelp(
+      "Another limit of the guest's; may be repeated.",
+      discussion: "Bytes: guest_memory, imported, bookkeeping. Counts: buffers, contexts, descriptors, commands.",
+      valueName: "what=amount"),
+    transform: ArgumentValue.limit)
+  var limits: [ArgumentValue.Limit] = []
+
   @Flag(help: "Print what the back-end can do, as JSON, and exit.")
   var printCapabilities = false
 
@@ -108,6 +144,10 @@ struct GPUCommand: ParsableCommand {
     options.vmName = machineName
     if !sizes.isEmpty { options.sizes = sizes }
     if let memoryLimit { options.limits.hostAllocated = memoryLimit.bytes }
+    if let allocate { options.allocation = allocate }
+    if let hostVisible { options.hostVisible = UInt64(hostVisible) }
+    if let blobAlignment { options.blobAlignment = blobAlignment }
+    for limit in limits { options.limits[limit.quantity] = limit.amount }
     try GPUProcess(options, logger: log.logger("muntin.gpu")).run()
   }
 

@@ -49,10 +49,11 @@ struct HubCommand: ParsableCommand {
     let configuration = try config.map { try Configuration(file: $0) }
     PartProcess.begin()
     let path = socketPath ?? configuration?.hubSocket ?? HubSocket.defaultPath
+    var settings = configuration.map { Hub.Configuration($0) } ?? Hub.Configuration()
+    settings.guestMemoryReaders = .only(Set(guestMemoryReaders))
     try HubProcess(
-      socketPath: path, layout: configuration.map { Layout($0) },
-      reload: config.map { file in { Layout(try Configuration(file: file)) } },
-      guestMemoryReaders: .only(Set(guestMemoryReaders)), logger: log.logger("muntin.hub")
+      socketPath: path, configuration: settings,
+      reload: config.map { file in { Layout(try Configuration(file: file)) } }, logger: log.logger("muntin.hub")
     ).run()
   }
 }

@@ -12,7 +12,8 @@ struct QEMUArgumentsCommand: ParsableCommand {
       -display: the back-end maps the guest's memory, so that memory must be shared.
 
       By default it uses vhost-user-gpu-pci, which every QEMU since 4.1 has. With --generic it uses QEMU 11's \
-      vhost-user-test-device-pci, which passes on every feature of the card, changes of the screens' sizes too.
+      vhost-user-test-device-pci, which passes on every feature of the card: changes of the screens' sizes, blobs, and the \
+      region for host memory, whose size it asks the card for.
 
       The machine's socket is looked up in --config FILE, else the hub is asked.
 

@@ -38,9 +38,11 @@ extension Configuration {
   }
 
   private init(document: TOMLNode, folder: String) throws(ConfigurationError) {
-    let root = try TOMLTableReader(document, name: "the file", keys: ["hub", "display", "vm"])
+    let root = try TOMLTableReader(document, name: "the file", keys: ["hub", "display", "vm", "application", "grant"])
     var uniques = UniqueValues()
-    hubSocket = try Self.hubSocket(root, folder, &uniques)
+    let hub = try Self.hub(root)
+    hubSocket = try hub?.socket("socket", folder, &uniques)
+    leaseLimit = try hub?.number("lease_limit", in: Self.leaseLimits)?.value
     displays = []
     for node in try root.tables("display") {
       displays.append(try Display(node, folder, &uniques))
@@ -50,13 +52,17 @@ extension Configuration {
     for node in try root.tables("vm") {
       machines.append(try Machine(node, folder, displays, &uniques))
     }
+    applications = []
+    for node in try root.tables("application") { applications.append(try Application(node, &uniques)) }
+    grants = []
+    for node in try root.tables("grant") {
+      grants.append(try Grant(node, vms: machines.map(\.name), displays: displays.map(\.name)))
+    }
   }
 
-  private static func hubSocket(
-    _ root: TOMLTableReader, _ folder: String, _ uniques: inout UniqueValues
-  ) throws(ConfigurationError) -> String? {
+  private static func hub(_ root: TOMLTableReader) throws(ConfigurationError) -> TOMLTableReader? {
     guard let node = root.table("hub") else { return nil }
-    return try TOMLTableReader(node, name: "[hub]", keys: ["socket"]).socket("socket", folder, &uniques)
+    return try TOMLTableReader(node, name: "[hub]", keys: ["socket", "lease_limit"])
   }
 }
 
@@ -82,7 +88,10 @@ extension Configuration.Display {
 }
 
 extension Configuration.Machine {
-  private static let keys = ["name", "socket", "memory_limit", "command", "restart", "scanout"]
+  private static let keys = [
+    "name", "socket", "memory_limit", "allocate", "host_visible", "blob_alignment", "limits", "command", "restart",
+    "scanout",
+  ]
 
   fileprivate init(
     _ node: TOMLNode, _ folder: String, _ displays: [Configuration.Display], _ uniques: inout UniqueValues
@@ -91,6 +100,11 @@ extension Configuration.Machine {
     name = try table.name(of: "VM", &uniques)
     socket = try table.need("socket", table.socket("socket", folder, &uniques))
     memoryLimit = try table.memorySize("memory_limit")
+    allocation = try table.parsed("allocate", "\"guest\" or \"host\"") { AllocationSide($0) }?.value
+    hostVisible = try table.parsed("host_visible", Configuration.windowExpectation) { Configuration.windowSize($0) }?
+      .value
+    blobAlignment = try table.parsed("blob_alignment", "\"4K\", \"16K\" or \"64K\"") { BlobAlignment($0) }?.value
+    limits = try Self.limits(table)
     let command = try table.command("command")
     self.command = command ?? []
     let restart = try table.boolean("restart")
@@ -138,7 +152,7 @@ extension Configuration.Scanout {
 }
 
 extension TOMLTableReader {
-  fileprivate func name(
+  func name(
     of what: String, _ uniques: inout UniqueValues
   ) throws(ConfigurationError) -> String {
     let expected =
@@ -197,6 +211,16 @@ extension Configuration {
     }
   }
 
+  /// What ``windowSize(_:)`` reads, for messages.
+  public static let windowExpectation = "0 or an amount up to 1T such as 256M or 8GiB"
+
+  /// Reads the size of a host-visible region: 0 for none.
+  public static func windowSize(_ text: String) -> Int? {
+    if text == "0" { return 0 }
+    guard let size = MemorySize(text), size.bytes <= maximumWindow else { return nil }
+    return size.bytes
+  }
+
   /// Reads a size that a display or a scanout can have.
   public static func size(_ text: String) -> Size? {
     guard let size = Size(text), extents.contains(Int(size.width)), extents.contains(Int(size.height)) else {
@@ -207,7 +231,7 @@ extension Configuration {
 }
 
 /// Values that may be there once only.
-private struct UniqueValues {
+struct UniqueValues {
   private var lines: [String: Int] = [:]
 
   mutating func add(_ what: String, _ value: String, at line: Int) throws(ConfigurationError) {

@@ -94,6 +94,10 @@ private struct PartMaker {
     var arguments = ["gpu", "--socket-path", machine.socket, "--hub", hubSocket, "--vm", machine.name]
     for scanout in machine.scanouts { arguments += ["--size", "\(scanout.area.size)"] }
     if let limit = machine.memoryLimit { arguments += ["--memory-limit", "\(limit)"] }
+    if let allocation = machine.allocation { arguments += ["--allocate", "\(allocation)"] }
+    if let size = machine.hostVisible { arguments += ["--host-visible", "\(size)"] }
+    if let alignment = machine.blobAlignment { arguments += ["--blob-alignment", "\(alignment)"] }
+    for (key, limit) in machine.limits.sorted(by: { $0.key < $1.key }) { arguments += ["--limit", "\(key)=\(limit)"] }
     return PartPlan(
       name: "gpu \(machine.name)", command: muntin(arguments), restarts: true,
       provides: .init(path: machine.socket, kind: .stream), needs: hubSocket)

@@ -72,18 +72,20 @@ class Console:
         """Starts a command in the guest in the background, with a silent keyboard; its output goes to /tmp/background.log."""
         self.shell(f"(sleep 86400 | {command}) >/tmp/background.log 2>&1 &")
 
-    def painter(self, connector=0, size=None):
+    def painter(self, connector=0, size=None, memory=None):
         """Starts `paint` in the guest and takes a connector. The shell is busy until the painter quits."""
         self.send("paint")
         self.read_until(r"ok paint\n", 20)
-        return Painter(self, connector, size)
+        return Painter(self, connector, size, memory)
 
 
 class Painter:
     """The guest's `paint` program: see Scripts/guest/paint.c."""
 
-    def __init__(self, console, connector, size):
+    def __init__(self, console, connector, size, memory):
         self._console = console
+        if memory:
+            self.ask(f"memory {memory}")
         answer = self.ask(f"use {connector}" + (f" {size[0]} {size[1]}" if size else ""))
         width, height = answer.split()[-1].split("x")
         self.size = int(width), int(height)

@@ -94,8 +94,8 @@ class Vm:
     def shell(self, command, seconds=30.0, check=True):
         return self.console.shell(command, seconds, check)
 
-    def painter(self, connector=0, size=None):
-        return self.console.painter(connector, size)
+    def painter(self, connector=0, size=None, memory=None):
+        return self.console.painter(connector, size, memory)
 
     def qmp(self, command, **arguments):
         """Runs one command of QEMU's machine protocol and returns its answer."""

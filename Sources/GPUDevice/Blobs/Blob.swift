@@ -1,0 +1,103 @@
+import Buffers
+import Virtqueue
+
+/// Where a blob's bytes live: `blob_mem` (virtio 1.3, 5.7.6.8).
+enum BlobMemory: UInt32 {
+  case guest = 1
+  case host3D = 2
+  case host3DGuest = 3
+}
+
+/// `blob_flags`.
+struct BlobFlags: OptionSet {
+  let rawValue: UInt32
+
+  /// The guest maps it through the host-visible region.
+  static let mappable = BlobFlags(rawValue: 1)
+  static let shareable = BlobFlags(rawValue: 2)
+  static let crossDevice = BlobFlags(rawValue: 4)
+  static let all: BlobFlags = [.mappable, .shareable, .crossDevice]
+}
+
+/// Bytes without a picture's shape: what RESOURCE_CREATE_BLOB makes. SET_SCANOUT_BLOB says how they are pixels.
+final class Blob: GuestResource {
+  let byteCount: UInt64
+  let flags: BlobFlags
+  /// Identity of its first picture's memory, towards the hub and the guest (RESOURCE_ASSIGN_UUID).
+  private(set) lazy var uuid = BufferID.random()
+  /// The host's memory; nil for a blob in the guest's.
+  let host: HostMemory?
+  /// The guest's pages; nil while none are attached, and for a blob in the host's memory.
+  private(set) var pages: GuestPages?
+  /// Where the guest sees it in the host-visible region.
+  var mapping: BlobMapping?
+  /// What scanouts show of it, and the picture that one showed last.
+  private var pictures: [Picture] = []
+  private var hasUsedUUID = false
+
+  init(_ id: ResourceID, byteCount: UInt64, flags: BlobFlags, host: HostMemory) {
+    self.byteCount = byteCount
+    self.flags = flags
+    self.host = host
+    super.init(id)
+  }
+
+  init(_ id: ResourceID, byteCount: UInt64, flags: BlobFlags, pages: GuestPages) {
+    self.byteCount = byteCount
+    self.flags = flags
+    self.pages = pages
+    host = nil
+    super.init(id)
+  }
+
+  /// The picture that SET_SCANOUT_BLOB describes; the same one for the same layout.
+  func picture(of layout: PixelLayout) throws(GPUError) -> Picture {
+    if let known = pictures.first(where: { $0.layout == layout }) { return known }
+    let fresh = Picture(id: hasUsedUUID ? .random() : uuid, layout: layout, memory: try memory())
+    hasUsedUUID = true
+    pictures.append(fresh)
+    return fresh
+  }
+
+  private func memory() throws(GPUError) -> Picture.Memory {
+    if let host { return .hostBlob(host) }
+    guard let pages else { throw .noBacking(id) }
+    return .guest(pages)
+  }
+
+  /// Takes the pictures out that `isShown` does not know, but for the newest.
+  func removePictures(but newest: Picture?, _ isShown: (Picture) -> Bool) -> [Picture] {
+    let gone = pictures.filter { $0 !== newest && !isShown($0) }
+    pictures.removeAll { picture in gone.contains { $0 === picture } }
+    return gone
+  }
+
+  /// ATTACH_BACKING: the guest's pages are these from now on.
+  func attach(_ pages: GuestPages) throws(GPUError) {
+    guard host == nil else { throw .notGuestMemory(id) }
+    guard self.pages == nil else { throw .backingExists(id) }
+    guard UInt64(pages.byteCount) >= byteCount else {
+      throw .blobBeyondBacking(byteCount: byteCount, backing: UInt64(pages.byteCount))
+    }
+    self.pages = pages
+  }
+
+  /// DETACH_BACKING: nothing that was shown of it can be shown any more.
+  func detach() throws(GPUError) {
+    guard host == nil else { throw .notGuestMemory(id) }
+    guard pages != nil else { throw .noBacking(id) }
+    pages = nil
+  }
+
+  /// Copies as many bytes out as `target` has room for; false when the blob has fewer, or they are not there.
+  func copyFirstBytes(into target: UnsafeMutableRawBufferPointer) -> Bool {
+    guard byteCount >= UInt64(target.count), let base = target.baseAddress else { return false }
+    if let host {
+      guard let bytes = try? host.bytes() else { return false }
+      target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<target.count]))
+      return true
+    }
+    let row = ScatterList.Rows(offset: 0, byteCount: target.count, count: 1, stride: target.count)
+    return pages?.copy(row, to: base, stride: row.stride) ?? false
+  }
+}

@@ -1,0 +1,149 @@
+import Buffers
+import Virtqueue
+
+/// Blobs and what is shown of them (virtio 1.3, 5.7.6.8).
+extension GPUDevice {
+  func createBlob(_ blob: Command.CreateBlob, _ header: CommandHeader, _ chain: DescriptorChain) throws(GPUError) {
+    try requireFeature(Self.resourceBlobFeature, for: .resourceCreateBlob)
+    try resources.checkNew(blob.resource)
+    guard BlobFlags.all.isSuperset(of: BlobFlags(rawValue: blob.flags)) else { throw .unknownBlobFlags(blob.flags) }
+    guard blob.byteCount > 0, blob.byteCount <= UInt64(Int.max) else { throw .invalidBlobSize(blob.byteCount) }
+    try checkAlignment(of: blob.byteCount)
+    switch BlobMemory(rawValue: blob.memory) {
+    case .guest: try createGuestBlob(blob, chain)
+    case .host3D: try createHostBlob(blob, header.context)
+    case .host3DGuest: throw .notOffered(.resourceCreateBlob)
+    case nil: throw .unknownBlobMemory(blob.memory)
+    }
+  }
+
+  /// VIRTIO_GPU_F_BLOB_ALIGNMENT: sizes and places are multiples of `blob_alignment`.
+  private func checkAlignment(of number: UInt64) throws(GPUError) {
+    guard hasAccepted(Self.blobAlignmentFeature) else { return }
+    guard number % UInt64(configuration.blobAlignment.rawValue) == 0 else { throw .unaligned(number) }
+  }
+
+  private func createGuestBlob(_ blob: Command.CreateBlob, _ chain: DescriptorChain) throws(GPUError) {
+    guard blob.blob == 0 else { throw .unknownBlob(blob.blob) }
+    let pages = try pages(blob.entryCount, of: chain, at: CommandCode.resourceCreateBlob.byteCount)
+    guard UInt64(pages.byteCount) >= blob.byteCount else {
+      throw .blobBeyondBacking(byteCount: blob.byteCount, backing: UInt64(pages.byteCount))
+    }
+    try resources.charge(pages)
+    resources.add(
+      Blob(blob.resource, byteCount: blob.byteCount, flags: BlobFlags(rawValue: blob.flags), pages: pages))
+  }
+
+  private func createHostBlob(_ blob: Command.CreateBlob, _ context: ContextID) throws(GPUError) {
+    guard hostVisible.byteCount > 0 else { throw .notOffered(.resourceCreateBlob) }
+    guard blob.entryCount == 0 else { throw .invalidEntryCount(blob.entryCount) }
+    guard blob.blob == 0 else { throw .unknownBlob(blob.blob) }
+    if context != .none { try contexts.check(context) }
+    let memory = try resources.allocate(Int(blob.byteCount), name: configuration.name)
+    resources.add(
+      Blob(blob.resource, byteCount: blob.byteCount, flags: BlobFlags(rawValue: blob.flags), host: memory))
+  }
+
+  /// The guest memory that entries behind a command name.
+  private func pages(_ count: UInt32, of chain: DescriptorChain, at offset: Int) throws(GPUError) -> GuestPages {
+    guard (1...ScatterList.maximumEntryCount).contains(count) else { throw .invalidEntryCount(count) }
+    let entries = try readEntries(count, of: chain, at: offset)
+    guard let memory else { throw .entryUnmapped(entries[0].address, byteCount: entries[0].length) }
+    allowance -= entries.count / 64
+    return try GuestPages(entries, in: memory)
+  }
+
+  func attachBacking(_ blob: Blob, _ count: UInt32, _ chain: DescriptorChain) throws(GPUError) {
+    let pages = try pages(count, of: chain, at: CommandCode.resourceAttachBacking.byteCount)
+    try blob.attach(pages)
+    do throws(GPUError) {
+      try resources.charge(pages)
+    } catch {
+      try blob.detach()
+      throw error
+    }
+  }
+
+  func detachBacking(_ blob: Blob) throws(GPUError) {
+    try blob.detach()
+    hide(blob)
+    retirePictures(of: blob, but: nil)
+  }
+
+  /// TRANSFER_TO_HOST_2D. Linux asks for it at each update of a dumb framebuffer, a blob (which it makes shareable) or not:
+  /// an error would stand in its log 60 times a second. There is nothing to copy.
+  func transfer(to blob: Blob) throws(GPUError) {
+    guard blob.flags.contains(.shareable) else { throw .isBlob(blob.id) }
+  }
+
+  // MARK: Scanouts
+
+  func setScanoutBlob(_ command: Command.SetScanoutBlob) throws(GPUError) {
+    try requireFeature(Self.resourceBlobFeature, for: .setScanoutBlob)
+    let index = try checkScanout(command.scanout)
+    guard command.resource != .none else { return turnOff(command.scanout) }
+    let blob = try resources.findBlob(command.resource)
+    let layout = try layout(of: command, in: blob)
+    guard !command.source.isEmpty, command.source.fits(in: layout.size) else {
+      throw .rectangleOutside(command.source, of: layout.size)
+    }
+    let picture = try blob.picture(of: layout)
+    if scanouts[index].show(blob, picture, command.source) {
+      sink.scanoutChanged(command.scanout, to: ScanoutContent(picture: picture, source: command.source))
+    }
+    retirePictures(of: blob, but: picture)
+  }
+
+  private func layout(of command: Command.SetScanoutBlob, in blob: Blob) throws(GPUError) -> PixelLayout {
+    guard let format = ResourceFormat(rawValue: command.format) else { throw .unknownFormat(command.format) }
+    let extents: ClosedRange<UInt32> = 1...Resource.maximumExtent
+    guard extents.contains(command.size.width), extents.contains(command.size.height) else {
+      throw .invalidSize(command.size)
+    }
+    let layout = PixelLayout(
+      size: command.size, format: format.pixelFormat, stride: command.stride, offset: UInt64(command.offset))
+    guard let layout, UInt64(layout.byteCount) <= blob.byteCount else {
+      throw .pictureBeyondBlob(command.size, stride: command.stride, offset: command.offset)
+    }
+    return layout
+  }
+
+  func flush(_ blob: Blob, _ rectangle: Rectangle, isFenced: Bool) throws(GPUError) {
+    guard blob.scanouts != 0 else { return }
+    var largest = Size(width: 0, height: 0)
+    for scanout in scanouts where blob.scanouts & scanout.bit != 0 {
+      guard let size = scanout.picture?.layout.size else { continue }
+      largest = Size(width: max(largest.width, size.width), height: max(largest.height, size.height))
+    }
+    guard rectangle.fits(in: largest) else { throw .rectangleOutside(rectangle, of: largest) }
+    tellFlush(of: blob, rectangle, isFenced: isFenced)
+  }
+
+  // MARK: Life
+
+  /// UNREF, or the device's reset.
+  func retire(_ blob: Blob) {
+    hide(blob)
+    if let mapping = blob.mapping {
+      blob.mapping = nil
+      _ = hostVisible.unmap(mapping)
+    }
+    retirePictures(of: blob, but: nil)
+  }
+
+  /// Gives those pictures of a blob up that no scanout shows.
+  private func retirePictures(of blob: Blob, but newest: Picture?) {
+    let gone = blob.removePictures(but: newest) { picture in scanouts.contains { $0.picture === picture } }
+    for picture in gone { sink.pictureRetired(picture) }
+  }
+
+  /// Memory that shown pictures may be in has changed: the sink looks at them again.
+  func guestMemoryMoved() {
+    guard let memory else { return }
+    for index in scanouts.indices {
+      guard let picture = scanouts[index].picture, case .guest(let pages) = picture.memory else { continue }
+      pages.move(to: memory)
+      sink.memoryMoved(scanouts[index].id, picture)
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import Buffers
+import Virtqueue
+
+/// The guest's pages behind a blob.
+public final class GuestPages {
+  /// Length of the whole in bytes.
+  public let byteCount: Int
+  private let entries: [MemoryEntry]
+  private var list: ScatterList
+  private var memory: GuestMemory
+  /// What the list of entries is charged.
+  private var charge: Ledger.Charge?
+
+  /// Finds all entries in guest memory.
+  init(_ entries: [MemoryEntry], in memory: GuestMemory) throws(GPUError) {
+    self.entries = entries
+    self.memory = memory
+    list = try ScatterList(entries, in: memory)
+    byteCount = list.byteCount
+  }
+
+  /// Keeps a charge for as long as the list is here.
+  func keep(_ charge: consuming Ledger.Charge) { self.charge = consume charge }
+
+  /// The guest has other memory: what is found there from now on.
+  func move(to memory: GuestMemory) {
+    // Generations of two memories have nothing to do with each other.
+    if memory !== self.memory { list.invalidate() }
+    self.memory = memory
+    list.refresh(in: memory)
+  }
+
+  /// What the list of entries takes of the host's memory.
+  var footprint: Int {
+    ScatterList.footprint(entryCount: entries.count) + entries.count * MemoryLayout<MemoryEntry>.stride
+  }
+  /// Number of runs in this process.
+  var runCount: Int { list.runCount }
+
+  /// Whether every byte is there.
+  public var isWhole: Bool {
+    list.refresh(in: memory)
+    return !list.hasHoles
+  }
+
+  /// Copies rows out, to `target` and every `stride` bytes after it; false when one of them is not there.
+  func copy(_ rows: ScatterList.Rows, to target: UnsafeMutableRawPointer, stride: Int) -> Bool {
+    list.refresh(in: memory)
+    guard list.reach(of: rows) == .complete else { return false }
+    if stride == rows.stride {
+      list.copy(rows, to: target)
+      return true
+    }
+    for row in 0..<rows.count {
+      let one = ScatterList.Rows(
+        offset: rows.offset + row * rows.stride, byteCount: rows.byteCount, count: 1, stride: rows.stride)
+      list.copy(one, to: target + row * stride)
+    }
+    return true
+  }
+
+  /// The pages that hold the first so many bytes, as pieces of the files that hold guest memory, in order; nil where one
+  /// is not in a file, or not there.
+  public func filePieces(covering byteCount: UInt64) -> [MemoryFilePiece]? {
+    var pieces: [MemoryFilePiece] = []
+    var rest = byteCount
+    for entry in entries where entry.length > 0 && rest > 0 {
+      let count = min(UInt64(entry.length), rest.addingReportingOverflow(4095).partialValue & ~4095)
+      guard memory.appendFilePieces(at: entry.address, count: count, to: &pieces) else { return nil }
+      rest -= min(rest, count)
+    }
+    return pieces
+  }
+}

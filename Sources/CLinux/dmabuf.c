@@ -1,13 +1,16 @@
 // dma-bufs and udmabuf: the calls, and the struct that has an array at its end.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/dma-buf.h>
+#include <linux/dma-heap.h>
 #include <linux/magic.h>
 #include <linux/udmabuf.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "CLinux.h"
 
@@ -16,6 +19,12 @@
 #endif
 
 _Static_assert(sizeof(struct muntin_udmabuf_item) == sizeof(struct udmabuf_create_item), "udmabuf_create_item");
+
+long muntin_page_size_of(int fd) {
+  struct statfs status;
+  if (fstatfs(fd, &status) < 0) return 0;
+  return (unsigned long)status.f_type == HUGETLBFS_MAGIC ? (long)status.f_bsize : sysconf(_SC_PAGESIZE);
+}
 
 int muntin_is_dma_buf(int fd) {
   struct statfs status;
@@ -42,4 +51,10 @@ int muntin_udmabuf_create(int device, const struct muntin_udmabuf_item *items, u
   free(list);
   errno = error;
   return buffer;
+}
+
+int muntin_dma_heap_allocate(int heap, uint64_t size) {
+  struct dma_heap_allocation_data request = {.len = size, .fd_flags = O_RDWR | O_CLOEXEC};
+  if (ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &request) < 0) return -1;
+  return (int)request.fd;
 }

@@ -51,7 +51,7 @@ public final class Compositor {
       hubPath: options.hubPath, display: options.display,
       description: DisplayDescription(
         size: options.size, refreshMillihertz: options.refreshMillihertz, output: output.label),
-      loop: loop)
+      constraints: Painter.constraints, loop: loop)
     composer = try DisplayComposer(
       output: output, refreshMillihertz: options.refreshMillihertz, loop: loop, client: client, logger: logger)
     client.delegate = composer

@@ -24,6 +24,16 @@ public final class Painter {
     self.size = size
   }
 
+  /// What this painter can use: pixels that pixman can read, in memory that can be mapped.
+  public static let constraints: Constraints = {
+    var constraints = Constraints.unstated
+    constraints.strideAlignment = 4
+    constraints.offsetAlignment = 4
+    constraints.maximumStride = UInt32(Int32.max)
+    constraints.memoryKinds = .mappable
+    return constraints
+  }()
+
   /// Whether pixman can read pixels that lie so: words at multiples of four bytes, less than 8 GiB.
   public static func canRead(_ layout: PixelLayout) -> Bool {
     layout.offset % 4 == 0 && layout.stride % 4 == 0 && layout.stride <= UInt32(Int32.max)
@@ -66,7 +76,9 @@ public final class Painter {
   private func paint(_ picture: Picture, _ item: PaintList.Item) -> Bool {
     let seen = picture.projection.picture.intersection(Box(Rectangle(size)))
     guard let source = picture.image(of: seen) else { return false }
+    picture.buffer.beginReading()
     composite(source, into: seen, item, isOpaque: true)
+    picture.buffer.endReading()
     return true
   }
 

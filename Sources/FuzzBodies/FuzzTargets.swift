@@ -12,6 +12,7 @@ public let fuzzTargets: [String: FuzzBody] = [
   "library": fuzzLibrary,
   "link": fuzzLink,
   "packedQueue": fuzzPackedQueue,
+  "rangeTable": fuzzRangeTable,
   "splitQueue": fuzzSplitQueue,
   "vhostUserMessages": fuzzVhostUserMessages,
   "vhostUserSession": fuzzVhostUserSession,

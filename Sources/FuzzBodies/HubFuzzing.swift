@@ -55,13 +55,25 @@ private final class HubMachine {
   private let fuzzed: FuzzedHub
   private let sealed: FileDescriptor
   private let writable: FileDescriptor
+  private let table: FileDescriptor
 
   init(_ input: FuzzInput) throws(SystemError) {
     self.input = input
-    fuzzed = try FuzzedHub()
+    fuzzed = try FuzzedHub { $0.guestMemoryReaders = .only([Self.names[0]]) }
     let file = try SharedMemoryFile(name: "fuzz", count: 65_536)
     sealed = try file.readOnly()
     writable = file.takeWritable()
+    table = try Self.makeTable()
+  }
+
+  /// Eight pages of the memory that every producer calls 1.
+  private static func makeTable() throws(SystemError) -> FileDescriptor {
+    let page = UInt64(SharedMemory.pageSize)
+    let ranges = [5, 1, 9, 3, 11, 7, 13, 0].map { (index: UInt64) in
+      MemoryRange(memory: MemoryFileID(rawValue: 1), offset: index * page, length: page)
+    }
+    guard let table = try? RangeTable(checking: ranges) else { fatalError("a table that is right") }
+    return try table.makeFile()
   }
 
   func run() {
@@ -82,6 +94,7 @@ private final class HubMachine {
   private func say(_ message: Message, to slot: Int) {
     let file: Int32? =
       switch message {
+      case .bufferRegister(_, let memory) where memory.kind == .ranges && input.byte() % 8 != 0: table.raw
       case .bufferRegister, .frameRegister, .memoryRegister: input.byte() % 8 == 0 ? writable.raw : sealed.raw
       default: nil
       }
@@ -98,7 +111,7 @@ private final class HubMachine {
   // MARK: Messages
 
   private func message() -> Message {
-    switch input.next(below: 26) {
+    switch input.next(below: 32) {
     case 0: .hello(Hello(role: .producer, name: name()))
     case 1: .hello(Hello(role: .consumer, name: name()))
     case 2: .hello(Hello(role: .control, name: name()))
@@ -121,7 +134,11 @@ private final class HubMachine {
     case 21, 22: .linkRoute(LinkID(rawValue: UInt64(input.byte()) % 4), ScanoutSet(rawValue: UInt16(input.byte())))
     case 23: .flushesLinked(scanout(), count: UInt64(input.byte()) << 56)
     case 24: .linkDamage(scanout(), generation: UInt64(input.byte()), rectangle())
-    default: .screenshot(name())
+    case 25: .screenshot(name())
+    case 26, 27: .memoryRegister(MemoryFileID(rawValue: UInt32(input.byte() % 3)), byteCount: 65_536)
+    case 28: .memoryUnregister(MemoryFileID(rawValue: UInt32(input.byte() % 3)))
+    case 29, 30: .consumerConstraints(constraints())
+    default: .bufferRegister(buffer(), memory())
     }
   }
 
@@ -139,7 +156,16 @@ private final class HubMachine {
   }
 
   private func memory() -> MemoryDescription {
-    MemoryDescription(kind: .file, side: .host, reason: .transferred, byteCount: 32_768, offset: 0)
+    let kinds: [MemoryKind] = [.file, .ranges, .ranges, .dmaBuf]
+    return MemoryDescription(
+      kind: kinds[input.next(below: 4)], side: .guest, reason: .noUDMABuf, byteCount: 32_768)
+  }
+
+  private func constraints() -> Constraints {
+    var constraints = Constraints.unstated
+    constraints.memoryKinds = MemoryKind(rawValue: UInt32(input.next(below: 7) + 1))
+    constraints.strideAlignment = UInt32(input.byte() % 3) * 60 + 4
+    return constraints
   }
 
   private func buffer() -> BufferDescription {

@@ -29,7 +29,7 @@ final class ConsumerSession: Session {
     self.peer = peer
     self.hub = hub
     deadlines = LeaseDeadlines(loop: hub.loop, limit: hub.configuration.leaseLimit)
-    memories = ConsumerMemories(isTrusted: hub.configuration.guestMemoryReaders.includes(hello.name))
+    memories = ConsumerMemories(isTrusted: hub.isTrusted(hello.name))
     deadlines.expired = { [weak self] in self?.expire($0) }
   }
 
@@ -53,7 +53,7 @@ final class ConsumerSession: Session {
     case .consumerLinkReady:
       takesLinks = true
       hub.scheduleLayout()
-    case .consumerKinds(let kinds): note(kinds)
+    case .consumerConstraints(let constraints): note(constraints)
     default: throw Refusal(.notPermitted, reason: "not a consumer's message")
     }
   }
@@ -135,13 +135,26 @@ final class ConsumerSession: Session {
 
   // MARK: Memory
 
-  /// What may and can be shown here.
-  var takes: MemoryKind { memories.takes }
-  /// Whether it could take more, but may not.
-  var isWithheld: Bool { memories.isWithheld }
+  /// What this consumer can use, and whether it may.
+  func takes(_ buffer: BufferEntry) -> Bool { memories.takes(buffer) }
+  /// Adds what it can use to what others can.
+  var requirements: ConsumerRequirements { memories.requirements(of: name) }
 
-  private func note(_ kinds: MemoryKind) {
-    memories.stated = kinds
+  private func note(_ constraints: Constraints) {
+    memories.stated = constraints
+    noteUsable()
+  }
+
+  /// The configuration may have changed. What the display has been given already cannot be taken back.
+  func trustChanged() {
+    let isTrusted = hub.isTrusted(name)
+    guard isTrusted != memories.isTrusted else { return }
+    memories.isTrusted = isTrusted
+    noteUsable()
+  }
+
+  /// What can be shown here may be more or less than before.
+  private func noteUsable() {
     for view in views.values {
       view.note(.content)
       noteRequirements(of: view)

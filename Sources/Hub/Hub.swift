@@ -24,7 +24,8 @@ public final class Hub {
     public var maximumVMs = 64
     /// Layers of a display.
     public var maximumLayers = 256
-    /// Who may be handed memory of VMs that holds more than the picture.
+    /// Which displays may be handed memory of VMs that holds more than the picture, of those that the layout does not
+    /// name.
     public var guestMemoryReaders = DisplayTrust.none
     /// How long a consumer may keep a buffer that it was told to release.
     public var leaseLimit = Duration.seconds(10)
@@ -334,6 +335,12 @@ public final class Hub {
     for display in displays.values { display.noteRetired(entry) }
   }
 
+  /// Whether a display may be handed VMs' memory.
+  func isTrusted(_ display: PeerName) -> Bool {
+    let known = configuration.layout?.displays.first { $0.name == display }
+    return known?.seesGuestMemory ?? configuration.guestMemoryReaders.includes(display)
+  }
+
   /// The number of one more producer's memory files.
   func nextMemorySpace() -> MemorySpace {
     lastMemorySpace += 1
@@ -388,6 +395,7 @@ public final class Hub {
   /// Replaces the layout while everything runs; nil goes over to the automatic one.
   public func setLayout(_ layout: Layout?) {
     configuration.layout = layout
+    for display in displays.values { display.trustChanged() }
     for vm in machines.values where vm.presence == .expected && !isInGrace && !isPlaced(vm.name) { forget(vm) }
     expectLayout()
     scheduleLayout()

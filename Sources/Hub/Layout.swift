@@ -9,11 +9,14 @@ public struct Layout: Equatable, Sendable {
     public var name: PeerName
     /// Its size, if the configuration says one.
     public var size: Size?
+    /// Whether it may be handed VMs' memory that holds more than the picture.
+    public var seesGuestMemory: Bool
 
     /// A display.
-    public init(name: PeerName, size: Size? = nil) {
+    public init(name: PeerName, size: Size? = nil, seesGuestMemory: Bool = false) {
       self.name = name
       self.size = size
+      self.seesGuestMemory = seesGuestMemory
     }
   }
 

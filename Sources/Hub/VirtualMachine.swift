@@ -101,6 +101,7 @@ final class Scanout {
     reported = 0
     toldMode = nil
     toldRequirements = nil
+    hasNewViewers = true
     for view in views { view.forgetSerials() }
   }
 
@@ -138,30 +139,28 @@ final class Scanout {
 
   // MARK: Requirements
 
-  private var requirements: ScanoutRequirements?
+  /// Whether what the consumers can use may differ from what the producer knows.
+  private var hasNewViewers = true
   private var toldRequirements: ScanoutRequirements?
 
   /// Who shows the scanout, or what they can use, has changed.
-  func noteViewers() { requirements = nil }
+  func noteViewers() { hasNewViewers = true }
 
   /// What the producer is to be told of its consumers, if it does not know it yet.
   var untoldRequirements: ScanoutRequirements? {
-    guard isAnnounced else { return nil }
-    let wanted = requirements ?? merged
-    requirements = wanted
-    return wanted == toldRequirements ? nil : wanted
+    guard hasNewViewers, isAnnounced else { return nil }
+    let wanted = merged
+    if wanted != toldRequirements { return wanted }
+    hasNewViewers = false
+    return nil
   }
 
-  func noteTold(_ requirements: ScanoutRequirements) { toldRequirements = requirements }
-
-  private var merged: ScanoutRequirements {
-    var all = ScanoutRequirements(memoryKinds: .all)
-    for view in views {
-      all.memoryKinds.formIntersection(view.consumer.takes)
-      if view.consumer.isWithheld { all.isWithheld = true }
-    }
-    return all
+  func noteTold(_ requirements: ScanoutRequirements) {
+    toldRequirements = requirements
+    hasNewViewers = false
   }
+
+  private var merged: ScanoutRequirements { ConsumerRequirements.merged(views.map(\.consumer.requirements)) }
 
   // MARK: Mode
 

@@ -37,6 +37,8 @@ public final class ConsumerClient {
     var description: LayerDescription
     /// Whether it is from an earlier connection and was not set on this one yet.
     var isStale = false
+    /// What was shown last.
+    var content: LayerContent?
     /// The newest serial that is latched and not sent yet; 0 when there is none.
     var unsentSerial: UInt64 = 0
     /// The newest flush that came by the hub and was not latched yet; 0 when there is none.
@@ -70,7 +72,10 @@ public final class ConsumerClient {
   private var frame: BufferDescription?
   private var frameDescriptor: SharedDescriptor?
   private var needsFrame = false
-  private var buffers: [BufferID: ReadOnlyBuffer] = [:]
+  private var buffers = ConsumerBuffers()
+  private var bellToken: EventLoop.Token?
+  private let constraints: Constraints
+  private var needsConstraints = false
   private var released: [BufferID] = []
   private var layers: [LayerID: Layer] = [:]
   private var latchedLayers: [Layer] = []
@@ -81,15 +86,22 @@ public final class ConsumerClient {
   /// The way to each VM's producer beside the hub.
   private var links: [PeerName: ConsumerLink] = [:]
 
-  /// A client that does nothing before `start`. Without `takesLinks` all damage comes by way of the hub.
+  /// A client that does nothing before `start`. `constraints` say what pictures it can use; as long as too many pieces
+  /// of VMs' memory are mapped, it takes no more of them. Without `takesLinks` all damage comes by way of the hub.
   public init(
-    hubPath: String, display name: PeerName, description: DisplayDescription, loop: EventLoop, takesLinks: Bool = true
+    hubPath: String, display name: PeerName, description: DisplayDescription, constraints: Constraints = .unstated,
+    loop: EventLoop, takesLinks: Bool = true
   ) {
     display = description
+    self.constraints = constraints
     self.loop = loop
     self.takesLinks = takesLinks
     link = HubLink(path: hubPath, hello: Hello(role: .consumer, name: name), loop: loop)
     link.client = self
+  }
+
+  deinit {
+    if let bellToken { loop.unwatch(bellToken) }
   }
 
   /// Connects, and from now on whenever there is a hub.
@@ -149,6 +161,7 @@ extension ConsumerClient: HubLinkClient {
     recalls = layers.values.map {
       LayerRecall(id: $0.description.id, vm: $0.description.vm, scanout: $0.description.scanout)
     }
+    needsConstraints = constraints != .unstated
     needsAnnounce = true
     needsFrame = frame != nil
   }
@@ -174,9 +187,14 @@ extension ConsumerClient: HubLinkClient {
     case .layerCursorMove(let layer, let x, let y):
       if layers[layer] != nil { delegate?.consumer(self, cursorOf: layer, movedToX: x, y: y) }
     case .bufferRetired(let id):
-      buffers[id] = nil
+      let refused = buffers.refusedKinds
+      buffers.forget(id)
       released.append(id)
+      noteKinds(refused)
       link.schedulePump()
+    case .memorySet(let key, let byteCount):
+      if let descriptor { buffers.set(key, descriptor, byteCount: byteCount) }
+    case .memoryRemove(let key): buffers.remove(key)
     case .layersSettled:
       for layer in layers.filter({ $0.value.isStale }).keys.sorted() { remove(layer) }
     default: break
@@ -212,22 +230,28 @@ extension ConsumerClient: HubLinkClient {
   }
 
   private func tell(_ picture: LayerPicture, of layer: LayerID, _ descriptor: consuming FileDescriptor?) {
+    let content: LayerContent
     switch picture {
-    case .absent(let reason): delegate?.consumer(self, content: .absent(reason), of: layer)
-    case .shown(let buffer, let memory, _, let source):
-      if let descriptor, memory.kind == .file {
-        buffers[buffer.id] = try? ReadOnlyBuffer(id: buffer.id, layout: buffer.layout, descriptor: descriptor.raw)
-      }
-      // Without memory for one more mapping the layer is dark; the others go on.
-      guard let mapped = buffers[buffer.id], source.fits(in: mapped.layout.size), !source.isEmpty else {
-        delegate?.consumer(self, content: .absent(.off), of: layer)
-        return
-      }
-      delegate?.consumer(self, content: .shown(mapped, source: source), of: layer)
+    case .absent(let reason): content = .absent(reason)
+    case .shown(let buffer, let memory, let space, let source):
+      if let descriptor { map(buffer, memory, space, descriptor) }
+      content = self.content(buffer.id, source)
     }
+    layers[layer]?.content = content
+    delegate?.consumer(self, content: content, of: layer)
+  }
+
+  /// Without memory for one more mapping the layer is dark; the others go on.
+  private func content(_ id: BufferID, _ source: Rectangle) -> LayerContent {
+    guard let mapped = buffers[id], source.fits(in: mapped.layout.size), !source.isEmpty else { return .absent(.off) }
+    return .shown(mapped, source: source)
   }
 
   func linkPump() {
+    if needsConstraints {
+      guard link.send(.consumerConstraints(offered)) else { return }
+      needsConstraints = false
+    }
     while let recall = recalls.last {
       guard link.send(.layerRecall(recall)) else { return }
       recalls.removeLast()
@@ -256,6 +280,44 @@ extension ConsumerClient: HubLinkClient {
       guard link.send(.layerLatched(layer.description.id), serial: layer.unsentSerial) else { return }
       layer.unsentSerial = 0
       latchedLayers.removeLast()
+    }
+  }
+}
+
+// MARK: Memory of VMs
+
+extension ConsumerClient {
+  /// What the hub is told: what this consumer can use now.
+  private var offered: Constraints {
+    var offered = constraints
+    offered.memoryKinds.subtract(buffers.refusedKinds)
+    if offered.memoryKinds.isEmpty { offered.memoryKinds = .file }
+    return offered
+  }
+
+  private func map(
+    _ buffer: BufferDescription, _ memory: MemoryDescription, _ space: MemorySpace?,
+    _ descriptor: consuming FileDescriptor
+  ) {
+    let refused = buffers.refusedKinds
+    buffers.map(buffer, memory, space, descriptor)
+    noteKinds(refused)
+    guard bellToken == nil, let bell = buffers.bell else { return }
+    bellToken = try? loop.watch(bell.waiting.raw, for: .readable) { [weak self] _ in self?.memoryTaken(bell) }
+  }
+
+  private func noteKinds(_ refused: MemoryKind) {
+    guard refused != buffers.refusedKinds else { return }
+    needsConstraints = true
+    link.schedulePump()
+  }
+
+  /// Somebody truncated memory that is mapped here: it reads as zeros now, and what is shown of it is damaged.
+  private func memoryTaken(_ bell: Doorbell) {
+    bell.drain()
+    for (id, layer) in layers {
+      guard case .shown(let buffer, _) = layer.content, let content = layer.content, buffer.isLost else { continue }
+      delegate?.consumer(self, content: content, of: id)
     }
   }
 }

@@ -68,19 +68,33 @@ public struct MemoryKey: Hashable, Sendable {
 
 /// SCANOUT_REQUIREMENTS: what the consumers that show a scanout can use.
 public struct ScanoutRequirements: Equatable, Sendable {
-  /// The kinds of memory that all of them take.
-  public var memoryKinds: MemoryKind
-  /// Whether one of them could take more kinds but may not see the VM's memory.
+  /// What all of them can use.
+  public var constraints: Constraints
+  /// Whether one of them could take more kinds of memory but may not see the VM's.
   public var isWithheld: Bool
+  /// When there is nothing that all of them can use: which two disagree on what. The constraints are then those of a
+  /// consumer that said nothing; who cannot use that is shown nothing.
+  public var disagreement: String?
 
   /// Requirements.
-  public init(memoryKinds: MemoryKind, isWithheld: Bool = false) {
-    self.memoryKinds = memoryKinds
+  public init(constraints: Constraints, isWithheld: Bool = false, disagreement: String? = nil) {
+    self.constraints = constraints
     self.isWithheld = isWithheld
+    self.disagreement = disagreement
   }
 
+  /// Requirements of consumers that say nothing but what memory they take.
+  public init(memoryKinds: MemoryKind, isWithheld: Bool = false) {
+    var constraints = Constraints.unstated
+    constraints.memoryKinds = memoryKinds
+    self.init(constraints: constraints, isWithheld: isWithheld)
+  }
+
+  /// The kinds of memory that all of them take.
+  public var memoryKinds: MemoryKind { constraints.memoryKinds }
+
   /// What is safe before the hub has said anything.
-  public static let unknown = ScanoutRequirements(memoryKinds: .file)
+  public static let unknown = ScanoutRequirements(constraints: .unstated)
 }
 
 // MARK: Reading and writing
@@ -152,14 +166,18 @@ extension WireWriter {
 
 extension ScanoutRequirements {
   init(_ reader: inout WireReader) throws(ProtocolError) {
-    memoryKinds = try reader.memoryKinds()
-    isWithheld = try reader.flag("flags")
-    try reader.zero32()
+    let flags = try reader.u32()
+    guard flags <= 3 else { throw reader.bad("flags") }
+    isWithheld = flags & 1 != 0
+    let reason = try reader.text(120, "reason")
+    guard (flags & 2 != 0) == !reason.isEmpty else { throw reader.bad("reason") }
+    disagreement = reason.isEmpty ? nil : reason
+    constraints = try reader.constraints()
   }
 
   func write(to writer: inout WireWriter) {
-    writer.u32(memoryKinds.rawValue)
-    writer.flag(isWithheld)
-    writer.u32(0)
+    writer.u32((isWithheld ? 1 : 0) | (disagreement == nil ? 0 : 2))
+    writer.text(disagreement ?? "", 120)
+    writer.constraints(constraints)
   }
 }

@@ -26,7 +26,7 @@ extension Message {
       try self.init(producer: type, &reader)
     case .displayAnnounce, .frameRegister, .layerLatched, .bufferRelease, .layerRecall, .layerSet, .layerRemove,
       .layerContent, .layerDamage, .layerCursor, .layerCursorMove, .bufferRetired, .layersSettled,
-      .memorySet, .memoryRemove, .constraints:
+      .memorySet, .memoryRemove, .consumerConstraints:
       try self.init(consumer: type, &reader)
     case .producerLinkReady, .linkRoute, .flushesLinked, .producerLink, .linkScanouts, .flushesWanted, .linkDamage,
       .consumerLinkReady, .consumerLink, .linkLatched:
@@ -101,9 +101,7 @@ extension Message {
       self = .layerCursor(layer, try CursorState(ofLayer: &reader))
     case .layerCursorMove: self = .layerCursorMove(try reader.layer(), x: try reader.i32(), y: try reader.i32())
     case .bufferRetired: self = .bufferRetired(try reader.bufferID())
-    case .constraints:
-      self = .consumerKinds(try reader.memoryKinds())
-      try reader.zero32()
+    case .consumerConstraints: self = .consumerConstraints(try reader.constraints())
     case .memorySet:
       let key = try reader.memoryKey()
       self = .memorySet(key, byteCount: try reader.byteCount())

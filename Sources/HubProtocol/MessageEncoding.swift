@@ -19,9 +19,11 @@ extension Message {
     case .scanoutSet: 48
     case .flush, .layerDamage: 24
     case .cursorSet(_, let cursor): 24 + (cursor.image == nil ? 0 : Wire.cursorByteCount)
-    case .cursorMove, .scanoutMode, .layerCursorMove, .memoryRegister, .scanoutRequirements, .memoryRemove: 16
+    case .cursorMove, .scanoutMode, .layerCursorMove, .memoryRegister, .memoryRemove: 16
+    case .consumerConstraints: Wire.constraintsByteCount
+    case .scanoutRequirements: 128 + Wire.constraintsByteCount
     case .memorySet: 24
-    case .memoryUnregister, .consumerKinds, .vmState, .flushLatched, .layerLatched, .layerRemove: 8
+    case .memoryUnregister, .vmState, .flushLatched, .layerLatched, .layerRemove: 8
     case .list, .listEnd: 16
     case .displayAnnounce: 144
     case .layerRecall: 80
@@ -83,9 +85,7 @@ extension Message {
     case .scanoutRequirements(let scanout, let requirements):
       writer.u32(scanout.rawValue)
       requirements.write(to: &writer)
-    case .consumerKinds(let kinds):
-      writer.u32(kinds.rawValue)
-      writer.u32(0)
+    case .consumerConstraints(let constraints): writer.constraints(constraints)
     case .memorySet(let key, let byteCount):
       writer.memoryKey(key)
       writer.u64(byteCount)

@@ -32,10 +32,10 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
   case layerLatched = 0x0203
   case bufferRelease = 0x0204
   case layerRecall = 0x0205
+  case consumerConstraints = 0x0206
   case consumerLinkReady = 0x0220
   case consumerLink = 0x0230
   case linkLatched = 0x0238
-  case constraints = 0x0206
   case layerSet = 0x0281
   case layerRemove = 0x0282
   case layerContent = 0x0283

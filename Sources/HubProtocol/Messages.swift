@@ -246,7 +246,7 @@ public enum Message: Equatable, Sendable {
   case layerLatched(LayerID)
   case bufferRelease(BufferID)
   case layerRecall(LayerRecall)
-  case consumerKinds(MemoryKind)
+  case consumerConstraints(Constraints)
   case layerSet(LayerDescription)
   case layerRemove(LayerID)
   case layerContent(LayerID, LayerPicture)
@@ -307,7 +307,7 @@ public enum Message: Equatable, Sendable {
     case .layerLatched: .layerLatched
     case .bufferRelease: .bufferRelease
     case .layerRecall: .layerRecall
-    case .consumerKinds: .constraints
+    case .consumerConstraints: .consumerConstraints
     case .layerSet: .layerSet
     case .layerRemove: .layerRemove
     case .layerContent: .layerContent

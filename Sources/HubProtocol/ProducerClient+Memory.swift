@@ -7,6 +7,8 @@ extension ProducerClient {
   /// Gives the hub a VM's memory file, opened read-only, so that pictures can be ranges of it. It reaches only
   /// consumers that may see all of the VM's memory, and only when such a picture is shown there.
   ///
+  /// The file is one in memory or elsewhere, without huge pages (``Platform/SharedMemory/hasUsualPages(_:)``): the hub
+  /// refuses others with the end of the connection.
   /// At most ``Buffers/MemoryFileID/maximumCount`` at a time, announced with the first picture that needs one.
   public func registerMemory(_ descriptor: SharedDescriptor, byteCount: UInt64) -> MemoryFileID {
     buffers.addMemory(descriptor, byteCount: byteCount)

@@ -8,7 +8,9 @@ extension Layout {
   init(_ configuration: Configuration) {
     self.init()
     displays = configuration.displays.compactMap { display in
-      PeerName(display.name).map { Display(name: $0, size: display.size) }
+      PeerName(display.name).map {
+        Display(name: $0, size: display.size, seesGuestMemory: display.seesGuestMemory)
+      }
     }
     placements = configuration.machines.flatMap { machine in
       machine.scanouts.enumerated().compactMap { Self.placement(of: machine.name, $0.offset, $0.element) }

@@ -27,6 +27,12 @@ public final class MemoryMapping {
     self.count = count
   }
 
+  /// Takes over memory that was mapped otherwise.
+  init(adopting base: UnsafeMutableRawPointer, count: Int) {
+    self.base = base
+    self.count = count
+  }
+
   deinit {
     munmap(base, count)
   }

@@ -28,6 +28,15 @@ enum MessageSamples {
   static let ranges = MemoryDescription(kind: .ranges, side: .guest, reason: .udmabufListLimit, byteCount: 40_960)
   static let space = MemorySpace(rawValue: 0x0102_0304_0506_0708)
   static let key = MemoryKey(space: space, memory: MemoryFileID(rawValue: 0x0a0b_0c0d))
+  static let constraints = {
+    var constraints = Constraints()
+    constraints.strideAlignment = 64
+    constraints.maximumWidth = 8192
+    constraints.memoryKinds = [.file, .ranges]
+    constraints.formats = [.xrgb8888, .argb8888]
+    constraints.modifiers = [0, 1 << 56]
+    return constraints
+  }()
   static let bufferRecord = BufferRecord(
     buffer: buffer, memory: ranges, owner: Party(.vm, name), name: name, bytes: 8192, state: .leased, leases: 2)
   static let displayRecord = DisplayRecord(
@@ -62,7 +71,12 @@ enum MessageSamples {
       (.flushLatched(scanout), 24, false),
       (.scanoutMode(scanout, Size(width: 1024, height: 768)), 32, false),
       (.bufferFreed(id), 32, false),
-      (.scanoutRequirements(scanout, ScanoutRequirements(memoryKinds: [.file, .ranges], isWithheld: true)), 32, false),
+      (.scanoutRequirements(scanout, ScanoutRequirements(constraints: constraints, isWithheld: true)), 448, false),
+      (
+        .scanoutRequirements(
+          scanout, ScanoutRequirements(constraints: .unstated, disagreement: "display a and display b disagree")), 448,
+        false
+      ),
       (
         .displayAnnounce(
           DisplayDescription(size: Size(width: 1920, height: 720), refreshMillihertz: 60_000, output: "vnc 127.0.0.1")),
@@ -99,7 +113,7 @@ enum MessageSamples {
       (.layersSettled, 16, false),
       (.memorySet(key, byteCount: 1 << 40), 40, true),
       (.memoryRemove(key), 32, false),
-      (.consumerKinds([.file, .dmaBuf]), 24, false),
+      (.consumerConstraints(constraints), 320, false),
       (.list(.buffers, cursor: 1 << 40), 32, false),
       (.screenshot(name), 80, false),
       (.screenshot(nil), 80, false),

@@ -12,12 +12,18 @@ final class ProducerLog: ProducerClientDelegate {
   var latched: [(scanout: ScanoutIndex, serial: UInt64)] = []
   var modes: [Size] = []
   var links: [HubLinkState] = []
+  var requirements: [ScanoutRequirements] = []
+  var freed: [BufferID] = []
 
   func producer(_ client: ProducerClient, latched scanout: ScanoutIndex, through serial: UInt64) {
     latched.append((scanout, serial))
   }
   func producer(_ client: ProducerClient, wants mode: Size, of scanout: ScanoutIndex) { modes.append(mode) }
   func producer(_ client: ProducerClient, link: HubLinkState) { links.append(link) }
+  func producer(_ client: ProducerClient, requires wanted: ScanoutRequirements, of scanout: ScanoutIndex) {
+    requirements.append(wanted)
+  }
+  func producer(_ client: ProducerClient, freed buffer: BufferID) { freed.append(buffer) }
 }
 
 /// A display that keeps what a compositor would draw, and notes what happened to it.
@@ -159,11 +165,12 @@ final class World {
   }
 
   func display(
-    _ name: String = "main", size: Size = Size(width: 1920, height: 720), takesLinks: Bool = true
+    _ name: String = "main", size: Size = Size(width: 1920, height: 720), constraints: Constraints = .unstated,
+    takesLinks: Bool = true
   ) -> (client: ConsumerClient, log: DisplayLog) {
     let description = DisplayDescription(size: size, refreshMillihertz: 60_000, output: "test")
     let client = ConsumerClient(
-      hubPath: path, display: PeerName(name)!, description: description, loop: loop,
+      hubPath: path, display: PeerName(name)!, description: description, constraints: constraints, loop: loop,
       takesLinks: takesLinks)
     let log = DisplayLog()
     client.delegate = log
@@ -173,6 +180,9 @@ final class World {
   }
 
   func raw() throws -> RawPeer { try RawPeer(world: self) }
+
+  /// Keeps a peer connected to the end of the test.
+  func keep(_ peer: RawPeer) { keptAlive.append(peer) }
 
   /// A control program's request, made on another thread because it blocks.
   func ask<Answer: Sendable>(
@@ -410,6 +420,14 @@ extension RawPeer {
     try send(
       .displayAnnounce(
         DisplayDescription(size: Size(width: 1000, height: 500), refreshMillihertz: 60_000, output: "raw")))
+  }
+
+  /// Says which memory this display can use.
+  func sendConstraints(_ kinds: MemoryKind, strideAlignment: UInt32 = 1) throws {
+    var constraints = Constraints.unstated
+    constraints.memoryKinds = kinds
+    constraints.strideAlignment = strideAlignment
+    try send(.consumerConstraints(constraints))
   }
 
   /// Serials of the flushes that are latched.

@@ -85,7 +85,9 @@ import Testing
   @Test func doctorTellsWhatItFound() throws {
     let result = try Program.run("doctor")
     #expect(result.code == 0)
-    for check in ["memory-files", "kvm", "udmabuf", "render-nodes", "open-files", "libraries", "qemu"] {
+    for check in [
+      "memory-files", "kvm", "udmabuf", "dma-heaps", "gbm", "render-nodes", "open-files", "libraries", "qemu",
+    ] {
       #expect(result.output.contains(check))
     }
     let json = try Program.run("doctor", "--json")

@@ -195,7 +195,7 @@ import Testing
     let layout = Layout(try Configuration(text: Array(text.utf8), file: "c.toml"))
     let wall = try #require(PeerName("wall"))
     let alpha = try #require(PeerName("alpha"))
-    #expect(layout.displays == [.init(name: wall, size: Size(width: 1280, height: 480))])
+    #expect(layout.displays == [.init(name: wall, size: Size(width: 1280, height: 480), seesGuestMemory: true)])
     #expect(
       layout.placements == [
         .init(

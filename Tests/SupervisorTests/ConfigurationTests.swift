@@ -16,6 +16,7 @@ let fullConfiguration = """
   output = "vnc=127.0.0.1:5901"
   refresh = 30
   password_file = "secret"
+  sees_guest_memory = false
 
   [[display]]
   name = "spare"
@@ -130,7 +131,7 @@ func error(in text: String) -> ConfigurationError? {
       read.displays == [
         .init(
           name: "wall", size: Size(width: 1920, height: 720), output: .vnc(address: "127.0.0.1", port: 5901),
-          refresh: 30, passwordFile: "/etc/muntin/secret"),
+          refresh: 30, passwordFile: "/etc/muntin/secret", seesGuestMemory: false),
         .init(name: "spare", size: Size(width: 640, height: 480), output: .headless),
       ])
     #expect(read.machines.count == 2)
@@ -197,7 +198,14 @@ func error(in text: String) -> ConfigurationError? {
     (configuration(hub: "[hub]\nsokcet = \"/x\""), 2, "did you mean \"socket\"?"),
     (configuration(hub: "title = 3"), 1, "the file has no key \"title\""),
     (configuration(hub: "hub = 3"), 1, "\"[hub]\" must be a table, but is an integer"),
-    (configuration(display: "colour = 1"), 6, "its keys are name, size, output, refresh, password_file"),
+    (
+      configuration(display: "colour = 1"), 6,
+      "its keys are name, size, output, refresh, password_file, sees_guest_memory"
+    ),
+    (
+      configuration(display: "sees_guest_memory = 1"), 6,
+      "\"sees_guest_memory\" must be true or false, but is an integer"
+    ),
     (configuration(display: "refresh = 0"), 6, "\"refresh\" cannot be 0; it takes 1 to 240"),
     (configuration(display: "refresh = \"fast\""), 6, "\"refresh\" must be an integer, but is a string"),
     (configuration(display: "refresh = 1979-05-27"), 6, "but is a date or time"),

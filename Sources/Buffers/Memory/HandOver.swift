@@ -60,6 +60,8 @@ public enum HandOverReason: UInt32, Sendable, CaseIterable, CustomStringConverti
   case layoutNotTaken = 38
   /// The system had no descriptor or memory left.
   case systemLimit = 39
+  /// The VM's memory is in huge pages, whose parts cannot be mapped.
+  case hugePages = 40
 
   /// The way that a buffer of `kind` with this reason goes.
   public func way(of kind: MemoryKind) -> HandOverWay {
@@ -91,6 +93,7 @@ public enum HandOverReason: UInt32, Sendable, CaseIterable, CustomStringConverti
     case .noMemoryFile: "the VM's memory has no file"
     case .layoutNotTaken: "a consumer cannot use the layout"
     case .systemLimit: "out of descriptors or memory"
+    case .hugePages: "the VM's memory is in huge pages"
     }
   }
 }

@@ -1,3 +1,5 @@
+import Platform
+
 /// What kinds of memory a buffer may be made of; one of them says what a buffer is made of.
 public struct MemoryKind: OptionSet, Hashable, Sendable, CustomStringConvertible {
   /// The bits, as they are sent.
@@ -14,6 +16,8 @@ public struct MemoryKind: OptionSet, Hashable, Sendable, CustomStringConvertible
   public static let dmaBuf = MemoryKind(rawValue: 2)
   /// Ranges of a VM's memory files.
   public static let ranges = MemoryKind(rawValue: 4)
+  /// What this program can map on this system.
+  public static let mappable: MemoryKind = DMABuf.isAvailable ? .all : [.file, .ranges]
   /// Every kind there is.
   public static let all: MemoryKind = [.file, .dmaBuf, .ranges]
 

@@ -77,13 +77,16 @@ public struct RangeTable: Hashable, Sendable {
   }
 
   /// The ranges of the buffer's first `count` bytes, rounded up to whole pages; all of them when there are no more.
-  public func prefix(_ count: UInt64) -> ArraySlice<MemoryRange> {
-    var covered: UInt64 = 0
-    for index in ranges.indices {
-      covered += ranges[index].length
-      if covered >= count { return ranges[...index] }
+  public func prefix(_ count: UInt64) -> [MemoryRange] {
+    let page = UInt64(SharedMemory.pageSize)
+    var first: [MemoryRange] = []
+    var left = min(count, byteCount)
+    for range in ranges where left > 0 {
+      let used = min(range.length, (left + page - 1) / page * page)
+      first.append(MemoryRange(memory: range.memory, offset: range.offset, length: used))
+      left -= min(left, used)
     }
-    return ranges[...]
+    return first
   }
 }
 

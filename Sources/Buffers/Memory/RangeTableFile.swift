@@ -32,7 +32,7 @@ extension RangeTable {
   }
 
   /// Reads the entries of a table out of private memory.
-  init(bytes: UnsafeRawBufferPointer) throws(RangeTableError) {
+  public init(bytes: UnsafeRawBufferPointer) throws(RangeTableError) {
     guard bytes.count % Self.entryByteCount == 0 else { throw .badLength(UInt64(bytes.count)) }
     var ranges: [MemoryRange] = []
     ranges.reserveCapacity(bytes.count / Self.entryByteCount)

@@ -1,9 +1,12 @@
-// dma-bufs and udmabuf (linux/dma-buf.h, linux/udmabuf.h).
+// dma-bufs and udmabuf (linux/dma-buf.h, linux/udmabuf.h, linux/dma-heap.h).
 #ifndef MUNTIN_CLINUX_DMABUF_H
 #define MUNTIN_CLINUX_DMABUF_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+/// The size of the pages that a file's memory is made of: those of hugetlbfs are larger than others; 0 on error.
+long muntin_page_size_of(int fd);
 
 /// 1 when the descriptor is a dma-buf.
 int muntin_is_dma_buf(int fd);
@@ -19,5 +22,8 @@ struct muntin_udmabuf_item {
 };
 /// UDMABUF_CREATE_LIST with close-on-exec: a dma-buf of these pages, or negative with errno.
 int muntin_udmabuf_create(int device, const struct muntin_udmabuf_item *items, uint32_t count);
+
+/// DMA_HEAP_IOCTL_ALLOC, close-on-exec, for reading and writing: a dma-buf, or negative with errno.
+int muntin_dma_heap_allocate(int heap, uint64_t size);
 
 #endif

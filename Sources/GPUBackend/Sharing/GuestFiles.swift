@@ -50,6 +50,7 @@ final class GuestFiles {
   private func file(_ region: MemoryRegionFile) throws(HandOverRefusal) -> File {
     if let file = known[region.identity]?.file { return file }
     known = known.filter { $0.value.file != nil }
+    guard SharedMemory.hasUsualPages(region.descriptor.raw) else { throw HandOverRefusal(.hugePages) }
     guard known.count < MemoryFileID.maximumCount else { throw HandOverRefusal(.tooManyRanges) }
     do throws(SystemError) {
       let raw = region.descriptor.raw

@@ -4,13 +4,14 @@ import Platform
 
 /// What memory one consumer can take and may see, and which VMs' memory files it has.
 struct ConsumerMemories {
-  private let isTrusted: Bool
+  /// Whether it may see VMs' memory.
+  var isTrusted: Bool
   /// What the consumer says that it can use.
-  var stated: MemoryKind = .file
-  /// As constraints.
+  var stated = Constraints.unstated
+  /// What it can use and may see.
   var constraints: Constraints {
-    var constraints = Constraints.unstated
-    constraints.memoryKinds = takes
+    var constraints = stated
+    constraints.memoryKinds.formIntersection(DisplayTrust.kinds(isTrusted: isTrusted))
     return constraints
   }
   private var told: Set<MemoryKey> = []
@@ -20,10 +21,15 @@ struct ConsumerMemories {
     self.isTrusted = isTrusted
   }
 
-  /// The kinds of memory that it may be sent.
-  var takes: MemoryKind { stated.intersection(DisplayTrust.kinds(isTrusted: isTrusted)) }
-  /// Whether it could use more than it may see.
-  var isWithheld: Bool { takes != stated }
+  /// Whether it can use a buffer, and may see its memory.
+  func takes(_ buffer: BufferEntry) -> Bool {
+    DisplayTrust.kinds(isTrusted: isTrusted).contains(buffer.memory.kind)
+      && stated.accepts(buffer.description.layout, kind: buffer.memory.kind)
+  }
+
+  func requirements(of name: PeerName) -> ConsumerRequirements {
+    ConsumerRequirements(name: name, constraints: stated, isTrusted: isTrusted)
+  }
 
   /// Sends the files that it does not have yet; false when the socket is full.
   mutating func send(_ files: [MemoryEntry], to peer: Peer) -> Bool {
@@ -51,17 +57,5 @@ struct ConsumerMemories {
       removed.removeLast()
     }
     return true
-  }
-}
-
-/// A display's composed frame: readable by whoever asks for a screenshot.
-struct DisplayFrame {
-  let description: BufferDescription
-  let descriptor: SharedDescriptor
-
-  init(_ description: BufferDescription, _ descriptor: consuming FileDescriptor) throws(Refusal) {
-    self.description = description
-    self.descriptor = SharedDescriptor(descriptor)
-    _ = try CheckedMemory.file(self.descriptor.raw, offset: 0, byteCount: UInt64(description.layout.byteCount))
   }
 }

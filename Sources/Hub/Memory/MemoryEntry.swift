@@ -22,6 +22,9 @@ final class MemoryEntry {
     guard let descriptor else { throw Refusal(.malformed, reason: "no descriptor") }
     let raw = descriptor.raw
     guard SharedMemory.isMemoryFile(raw) else { throw Refusal(.badBuffer, reason: "not a file that can be mapped") }
+    guard SharedMemory.hasUsualPages(raw) else {
+      throw Refusal(.badBuffer, reason: "memory in huge pages cannot be mapped in ranges")
+    }
     guard SharedMemory.isReadOnly(raw) else {
       throw Refusal(.badBuffer, reason: "the descriptor can write: open it read-only")
     }

@@ -11,8 +11,8 @@ struct DoctorCommand: ParsableCommand {
       when something is missing that nothing works without.
 
       --json prints an array of objects with the keys check, state (ok, limited, missing), found, consequence, remedy \
-      (null when there is nothing to do). The checks are memory-files, kvm, udmabuf, render-nodes, open-files, \
-      libraries, and qemu once for each program.
+      (null when there is nothing to do). The checks are memory-files, kvm, render-nodes, open-files, udmabuf, \
+      dma-heaps, gbm, libraries, and qemu once for each program.
       """
   )
 
@@ -20,7 +20,7 @@ struct DoctorCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    let findings = KernelChecks.all + ProgramChecks.all
+    let findings = KernelChecks.all + BufferChecks.all + ProgramChecks.all
     print(
       json ? JSONValue.array(findings.map(\.json)).lines : findings.map(\.text).joined(separator: "\n"))
     if findings.contains(where: { $0.check == "memory-files" && $0.state == .missing }) { throw ExitCode.failure }

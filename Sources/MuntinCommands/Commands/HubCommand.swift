@@ -30,6 +30,15 @@ struct HubCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The configuration that says where screens stand.", valueName: "file"))
   var config: String?
 
+  @Option(
+    name: .customLong("sees-guest-memory"),
+    help: ArgumentHelp(
+      "A display that may be handed virtual machines' memory; once for each.",
+      discussion: "It shows pictures there without a copy. Displays of the configuration say so there.",
+      valueName: "name"),
+    transform: ArgumentValue.name)
+  var guestMemoryReaders: [PeerName] = []
+
   @OptionGroup var log: LogOptions
 
   func validate() throws {
@@ -40,7 +49,8 @@ struct HubCommand: ParsableCommand {
     let configuration = try config.map { try Configuration(file: $0) }
     PartProcess.begin()
     let path = socketPath ?? configuration?.hubSocket ?? HubSocket.defaultPath
-    let settings = configuration.map { Hub.Configuration($0) } ?? Hub.Configuration()
+    var settings = configuration.map { Hub.Configuration($0) } ?? Hub.Configuration()
+    settings.guestMemoryReaders = .only(Set(guestMemoryReaders))
     try HubProcess(
       socketPath: path, configuration: settings,
       reload: config.map { file in { Layout(try Configuration(file: file)) } }, logger: log.logger("muntin.hub")

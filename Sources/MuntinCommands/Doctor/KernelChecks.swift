@@ -4,7 +4,7 @@ import Supervisor
 
 /// What the kernel offers.
 enum KernelChecks {
-  static var all: [Finding] { [memoryFiles, kvm, udmabuf, renderNodes, openFiles] }
+  static var all: [Finding] { [memoryFiles, kvm, renderNodes, openFiles] }
 
   // MARK: Memory files
 
@@ -59,32 +59,7 @@ enum KernelChecks {
     )
   }
 
-  // MARK: Buffers for devices
-
-  private static var udmabuf: Finding {
-    let raw = open("/dev/udmabuf", O_RDWR | O_CLOEXEC)
-    guard raw >= 0 else {
-      let error = SystemError.last("open")
-      return Finding(
-        "udmabuf", .limited, "/dev/udmabuf: \(error)",
-        means: "Memory cannot become a dma-buf: displays and GPUs of this machine will need copies. 2D and VNC do not.",
-        remedy: error.code == EACCES
-          ? "give this user access to /dev/udmabuf" : "modprobe udmabuf (Linux 4.20 or later)")
-    }
-    close(raw)
-    let entries = parameter("list_limit") ?? "unknown"
-    let megabytes = parameter("size_limit_mb") ?? "unknown"
-    let isSmall = (Int(entries) ?? 0) < 8100 || (Int(megabytes) ?? 0) < 256
-    return Finding(
-      "udmabuf", .ok, "/dev/udmabuf, at most \(entries) ranges and \(megabytes) MB for each buffer",
-      means: "Memory can become a dma-buf; a 4K picture in scattered pages has up to 8100 ranges.",
-      remedy: isSmall ? "options udmabuf list_limit=16384 size_limit_mb=512 in /etc/modprobe.d/udmabuf.conf" : "")
-  }
-
-  private static func parameter(_ name: String) -> String? {
-    guard let text = try? TextFile.read("/sys/module/udmabuf/parameters/\(name)", limit: 64) else { return nil }
-    return String(decoding: text, as: UTF8.self).filter { !$0.isWhitespace }
-  }
+  // MARK: Devices
 
   private static var renderNodes: Finding {
     let nodes = Folder.names("/dev/dri").filter { $0.hasPrefix("renderD") }.sorted().map { "/dev/dri/\($0)" }

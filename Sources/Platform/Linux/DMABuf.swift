@@ -4,6 +4,9 @@ import Glibc
 /// Memory that devices and processes share, as a descriptor that a driver made (Documentation/driver-api/dma-buf.rst of
 /// Linux).
 public enum DMABuf {
+  /// Whether this system has such memory at all.
+  public static let isAvailable = true
+
   /// Whether the descriptor is a dma-buf.
   public static func isDMABuf(_ raw: Int32) -> Bool { muntin_is_dma_buf(raw) != 0 }
 
@@ -13,4 +16,10 @@ public enum DMABuf {
     guard end >= 0 else { throw .last("lseek") }
     return UInt64(end)
   }
+
+  /// Before the processor reads: what a device wrote is seen. To be followed by ``endReading(_:)``.
+  public static func beginReading(_ raw: Int32) { _ = muntin_dma_buf_sync(raw, 1) }
+
+  /// After the processor has read.
+  public static func endReading(_ raw: Int32) { _ = muntin_dma_buf_sync(raw, 0) }
 }

@@ -45,3 +45,10 @@ extension SharedMemory {
     }
   }
 }
+
+// MARK: Pages of other sizes
+
+extension SharedMemory {
+  /// Whether any page of the file can be mapped beside pages of other files. Memory in huge pages cannot.
+  public static func hasUsualPages(_ raw: Int32) -> Bool { muntin_page_size_of(raw) == pageSize }
+}

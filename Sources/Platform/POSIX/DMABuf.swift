@@ -9,4 +9,13 @@ public enum DMABuf {
   public static func size(of raw: Int32) throws(SystemError) -> UInt64 {
     throw SystemError(call: "dma-buf", code: ENOTSUP)
   }
+
+  /// Whether this system has such memory at all.
+  public static let isAvailable = false
+
+  /// Before the processor reads.
+  public static func beginReading(_ raw: Int32) {}
+
+  /// After the processor has read.
+  public static func endReading(_ raw: Int32) {}
 }

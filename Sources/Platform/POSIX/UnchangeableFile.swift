@@ -33,3 +33,10 @@ extension SharedMemory {
     if guardian.hasFaulted { throw SystemError(call: "read", code: EIO) }
   }
 }
+
+// MARK: Pages of other sizes
+
+extension SharedMemory {
+  /// Whether any page of the file can be mapped beside pages of other files.
+  public static func hasUsualPages(_ raw: Int32) -> Bool { true }
+}

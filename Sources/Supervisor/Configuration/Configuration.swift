@@ -14,6 +14,8 @@ public struct Configuration: Equatable, Sendable {
     public var refresh: Int?
     /// The file that holds the VNC password.
     public var passwordFile: String?
+    /// Whether its compositor may be handed the machines' memory, to show pictures in it without a copy.
+    public var seesGuestMemory = true
   }
 
   /// How a scanout whose mode differs from its area fills it.

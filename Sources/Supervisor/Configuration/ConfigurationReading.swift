@@ -67,7 +67,7 @@ extension Configuration {
 }
 
 extension Configuration.Display {
-  private static let keys = ["name", "size", "output", "refresh", "password_file"]
+  private static let keys = ["name", "size", "output", "refresh", "password_file", "sees_guest_memory"]
 
   fileprivate init(
     _ node: TOMLNode, _ folder: String, _ uniques: inout UniqueValues
@@ -80,6 +80,7 @@ extension Configuration.Display {
     self.output = output.value
     refresh = try table.integer("refresh", in: Configuration.refreshRates)?.value
     passwordFile = try table.path("password_file", folder)?.value
+    seesGuestMemory = try table.boolean("sees_guest_memory")?.value ?? true
     if !output.value.isLocal && passwordFile == nil {
       throw ConfigurationError(line: output.line, .passwordNeeded(address: "\(output.value)"))
     }

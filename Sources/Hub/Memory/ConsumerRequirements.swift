@@ -1,0 +1,36 @@
+import Buffers
+import HubProtocol
+
+/// What one consumer asks of the pictures that it shows.
+struct ConsumerRequirements {
+  let name: PeerName
+  let constraints: Constraints
+  /// Whether it may see VMs' memory.
+  let isTrusted: Bool
+
+  /// The party that withholds VMs' memory, in messages about a disagreement.
+  private static let guardian = "the hub's trust"
+
+  /// What all of them ask for; everything is possible when there is nobody.
+  static func merged(_ all: [ConsumerRequirements]) -> ScanoutRequirements {
+    let isWithheld = all.contains { !$0.isTrusted && !DisplayTrust.kinds(isTrusted: false).isSuperset(of: $0.kinds) }
+    do throws(MergedConstraints.Disagreement) {
+      var merged = MergedConstraints()
+      for consumer in all { merged = try merged.merging(consumer.parties()) }
+      return ScanoutRequirements(constraints: try merged.resolved(), isWithheld: isWithheld)
+    } catch {
+      return ScanoutRequirements(
+        constraints: .unstated, isWithheld: isWithheld, disagreement: error.description)
+    }
+  }
+
+  private var kinds: MemoryKind { constraints.memoryKinds }
+
+  private func parties() throws(MergedConstraints.Disagreement) -> MergedConstraints {
+    let own = MergedConstraints(constraints, of: "display \(name)")
+    guard !isTrusted else { return own }
+    var withheld = Constraints()
+    withheld.memoryKinds = DisplayTrust.kinds(isTrusted: false)
+    return try own.merging(MergedConstraints(withheld, of: Self.guardian))
+  }
+}

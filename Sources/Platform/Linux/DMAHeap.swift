@@ -1,0 +1,33 @@
+import CLinux
+import Glibc
+
+/// Memory for devices and processes that the kernel allocates on request (linux/dma-heap.h).
+public enum DMAHeap {
+  /// Where the heaps are.
+  public static let folder = "/dev/dma_heap"
+
+  /// The heaps that there are, in order; those of no use to this user included.
+  public static var names: [String] {
+    guard let directory = opendir(folder) else { return [] }
+    defer { closedir(directory) }
+    var names: [String] = []
+    while let entry = readdir(directory) {
+      let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if !name.hasPrefix(".") { names.append(name) }
+    }
+    return names.sorted()
+  }
+
+  /// A new dma-buf of zeroed memory, which its holder can write.
+  public static func allocate(from heap: String, byteCount: Int) throws(SystemError) -> FileDescriptor {
+    let path = "\(folder)/\(heap)"
+    let raw = open(path, O_RDWR | O_CLOEXEC)
+    guard raw >= 0 else { throw .last("open \(path)") }
+    let device = FileDescriptor(adopting: raw)
+    let buffer = muntin_dma_heap_allocate(device.raw, UInt64(byteCount))
+    guard buffer >= 0 else { throw .last("DMA_HEAP_IOCTL_ALLOC") }
+    return FileDescriptor(adopting: buffer)
+  }
+}

@@ -35,6 +35,11 @@ public final class HostMemory {
     return fresh.bytes
   }
 
+  /// Gives the pages back to the system: who still has them mapped sees zeros.
+  public func punch() throws(SystemError) {
+    try SharedMemory.punch(file.writable.raw, count: byteCount)
+  }
+
   /// A descriptor that lets its holder map the memory for reading only.
   public func readOnlyDescriptor() throws(SystemError) -> FileDescriptor {
     try file.readOnly()

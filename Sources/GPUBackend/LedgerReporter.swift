@@ -31,6 +31,7 @@ final class LedgerReporter {
     isArmed = false
     var report = LedgerReport(device.ledger)
     report.totals.commands = device.heldAnswerCount
+    report.pixelsCopied = device.statistics.pixelsCopied
     client.report(report)
   }
 }

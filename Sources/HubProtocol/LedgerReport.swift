@@ -8,12 +8,18 @@ public struct LedgerReport: Equatable, Sendable {
   public var promised: Int
   /// What it may have.
   public var limits: LedgerAmounts
+  /// Pixels of its guest's own pictures that had to be copied, since it began.
+  public var pixelsCopied: UInt64
 
   /// A report.
-  public init(totals: LedgerAmounts = .nothing, promised: Int = 0, limits: LedgerAmounts = .unlimited) {
+  public init(
+    totals: LedgerAmounts = .nothing, promised: Int = 0, limits: LedgerAmounts = .unlimited,
+    pixelsCopied: UInt64 = 0
+  ) {
     self.totals = totals
     self.promised = promised
     self.limits = limits
+    self.pixelsCopied = pixelsCopied
   }
 
   /// What stands in a ledger.
@@ -24,18 +30,20 @@ public struct LedgerReport: Equatable, Sendable {
 
 extension LedgerReport {
   /// Bytes on the wire.
-  static let byteCount = 136
+  static let byteCount = 144
 
   init(_ reader: inout WireReader) throws(ProtocolError) {
     totals = try LedgerAmounts(&reader)
     promised = Int(clamping: try reader.u64())
     limits = try LedgerAmounts(&reader)
+    pixelsCopied = try reader.u64()
   }
 
   func write(to writer: inout WireWriter) {
     totals.write(to: &writer)
     writer.u64(UInt64(clamping: promised))
     limits.write(to: &writer)
+    writer.u64(pixelsCopied)
   }
 }
 

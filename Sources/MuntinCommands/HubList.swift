@@ -114,7 +114,8 @@ struct HubList {
     .object([
       ("name", .string(vm.name.text)), ("state", .string("\(vm.state)")), ("pid", process(vm.processID)),
       ("socket", .string(vm.socketPath)), ("memory_limit", vm.memoryLimit == 0 ? .null : .count(vm.memoryLimit)),
-      ("memory_used", .count(vm.bytes)), ("buffers", .count(vm.buffers)), ("flushes", .count(vm.flushes)),
+      ("memory_used", .count(vm.bytes)), ("pixels_copied", .count(vm.ledger.pixelsCopied)),
+      ("buffers", .count(vm.buffers)), ("flushes", .count(vm.flushes)),
       ("scanouts", .array(vm.scanouts.map(json))), ("ledger", json(vm.ledger)),
     ])
   }

@@ -72,7 +72,9 @@ private final class World {
   }
 
   static func requirements(_ kinds: MemoryKind, _ isWithheld: Bool) -> ScanoutRequirements {
-    ScanoutRequirements(memoryKinds: kinds, isWithheld: isWithheld)
+    var constraints = Constraints.unstated
+    constraints.memoryKinds = kinds
+    return ScanoutRequirements(constraints: constraints, isWithheld: isWithheld)
   }
 
   /// The hub's id of what a scanout shows; nil for nothing.
@@ -154,6 +156,31 @@ private final class World {
       #expect(handed.shared.reason == .layoutNotTaken && handed.shared.layout.stride == 256)
       #expect(handed.shared.layout.offset == 0)
     }
+  }
+
+  @Test("where there is no /dev/udmabuf, who takes dma-bufs and ranges gets ranges, and is told why")
+  func noUDMABuf() throws {
+    let world = try World()
+    world.require(.all)
+    let picture = try world.picture(world.entries(4))
+    world.show(picture)
+    let handed = try world.handed(picture)
+    let isThere = (try? UDMABuf()) != nil
+    #expect(handed.kind == (isThere ? .dmaBuf : .ranges))
+    #expect(handed.shared.reason == (isThere ? .udmabuf : .noUDMABuf) && world.copied == 0)
+  }
+
+  @Test("rows that a consumer wants aligned are copied to such rows")
+  func strideAlignment() throws {
+    let world = try World()
+    var constraints = Constraints.unstated
+    constraints.memoryKinds = [.file, .ranges]
+    constraints.strideAlignment = 512
+    world.client.receive(ScanoutRequirements(constraints: constraints), of: ScanoutIndex(0))
+    let picture = try world.picture(world.entries(4))
+    world.show(picture)
+    let handed = try world.handed(picture)
+    #expect(handed.shared.reason == .layoutNotTaken && handed.shared.layout.stride == 512)
   }
 
   @Test("when consumers take more, or less, the picture is handed over again, on all scanouts that show it")

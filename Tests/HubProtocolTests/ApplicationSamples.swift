@@ -9,7 +9,7 @@ extension MessageSamples {
     totals: LedgerAmounts(
       guestMemory: 1, hostAllocated: 2, imported: 3, bookkeeping: 4, buffers: 5, contexts: 6, descriptors: 7,
       commands: 8),
-    promised: 9, limits: .usualLimits)
+    promised: 9, limits: .usualLimits, pixelsCopied: 10)
   static let constraints: Constraints = {
     var constraints = Constraints()
     constraints.strideAlignment = 64
@@ -43,7 +43,7 @@ extension MessageSamples {
 
   /// Those of section 8.
   static let applications: [(message: Message, documented: Int, descriptor: Bool)] = [
-    (.vmLedger(ledger), 152, false),
+    (.vmLedger(ledger), 160, false),
     (.application(.bufferRevoked(id)), 32, false),
     (.application(.offer(BufferOffer(buffer: buffer, memory: ranges))), 176, true),
     (

@@ -118,7 +118,7 @@ enum MessageSamples {
       (.screenshot(name), 80, false),
       (.screenshot(nil), 80, false),
       (.listEnd(count: 3, next: 1 << 40), 32, false),
-      (.vmRecord(vm), 408, false),
+      (.vmRecord(vm), 416, false),
       (.bufferRecord(bufferRecord), 248, false),
       (.displayRecord(displayRecord), 232, false),
       (.clientRecord(client), 120, false),

@@ -58,7 +58,7 @@ import Testing
         ledger: LedgerReport(
           totals: LedgerAmounts(
             guestMemory: 8192, hostAllocated: 3 << 20, imported: 1024, bookkeeping: 48, buffers: 3, contexts: 1,
-            descriptors: 4, commands: 2), promised: 4096, limits: .usualLimits),
+            descriptors: 4, commands: 2), promised: 4096, limits: .usualLimits, pixelsCopied: 99),
         scanouts: [
           .init(
             scanout: ScanoutIndex(0), isOn: true, mode: Size(width: 960, height: 720),
@@ -87,13 +87,13 @@ import Testing
     #expect(
       HubList(vms: try vms()).json.description
         == #"[{"name":"alpha","state":"connected","pid":17,"socket":"/run/a.sock","memory_limit":268435456,"#
-        + #""memory_used":3145728,"buffers":2,"flushes":42,"scanouts":[{"scanout":0,"on":true,"mode":"960x720","#
+        + #""memory_used":3145728,"pixels_copied":99,"buffers":2,"flushes":42,"scanouts":[{"scanout":0,"on":true,"mode":"960x720","#
         + #""shown":"1024x768","flushes":42},{"scanout":1,"on":false,"mode":"640x480","shown":null,"flushes":0}],"ledger":{"#
         + #""guest_memory":{"used":8192,"limit":null},"host_memory":{"used":3145728,"limit":268435456},"#
         + #""imported":{"used":1024,"limit":1073741824},"bookkeeping":{"used":48,"limit":67108864},"#
         + #""buffers":{"used":3,"limit":65536},"contexts":{"used":1,"limit":1024},"#
         + #""descriptors":{"used":4,"limit":16384},"commands":{"used":2,"limit":1024},"promised":4096}},"#
-        + #"{"name":"b","state":"expected","pid":null,"socket":"","memory_limit":null,"memory_used":0,"buffers":0,"#
+        + #"{"name":"b","state":"expected","pid":null,"socket":"","memory_limit":null,"memory_used":0,"pixels_copied":0,"buffers":0,"#
         + #""flushes":0,"scanouts":[],"ledger":{"guest_memory":{"used":0,"limit":null},"#
         + #""host_memory":{"used":0,"limit":null},"imported":{"used":0,"limit":null},"#
         + #""bookkeeping":{"used":0,"limit":null},"buffers":{"used":0,"limit":null},"#

@@ -55,8 +55,11 @@ final class HandedPicture {
   /// Gives the pages back to the system. Memory that the guest may still use is left alone: that is an error (EBUSY).
   func punch() throws(SystemError) {
     if let copy { return try copy.punch() }
-    guard case .host(let buffer) = picture.memory else { throw SystemError(call: "punch", code: EBUSY) }
-    try buffer.punch()
+    switch picture.memory {
+    case .host(let buffer): try buffer.punch()
+    case .hostBlob(let memory): try memory.punch()
+    case .guest: throw SystemError(call: "punch", code: EBUSY)
+    }
   }
 }
 

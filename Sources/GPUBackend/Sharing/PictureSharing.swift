@@ -11,6 +11,7 @@ import Virtqueue
 final class PictureSharing {
   private let client: ProducerClient
   private let files: GuestFiles
+  private let dmaBufs = DMABufMaker()
   private let ledger: Ledger
   /// By the device's id.
   private var current: [BufferID: HandedPicture] = [:]
@@ -73,7 +74,7 @@ final class PictureSharing {
   private func handOver(_ picture: Picture, for needs: ScanoutRequirements) throws(HandOverRefusal) -> HandedPicture {
     switch picture.memory {
     case .host(let buffer): return try handOver(picture, buffer)
-    case .hostBlob(let memory): return try handOver(picture, memory)
+    case .hostBlob(let memory): return try handOver(picture, memory, for: needs)
     case .guest(let pages): return try handOver(picture, pages, for: needs)
     }
   }
@@ -86,8 +87,10 @@ final class PictureSharing {
     }
   }
 
-  private func handOver(_ picture: Picture, _ memory: HostMemory) throws(HandOverRefusal) -> HandedPicture {
-    guard Self.isUsable(picture.layout) else { return try copy(picture, because: .layoutNotTaken) }
+  private func handOver(
+    _ picture: Picture, _ memory: HostMemory, for needs: ScanoutRequirements
+  ) throws(HandOverRefusal) -> HandedPicture {
+    guard needs.accepts(picture.layout, .file) else { return try copy(picture, for: needs, because: .layoutNotTaken) }
     do throws(SystemError) {
       let descriptor = SharedDescriptor(try memory.readOnlyDescriptor())
       let shared = SharedPicture(
@@ -103,32 +106,57 @@ final class PictureSharing {
     _ picture: Picture, _ pages: GuestPages, for needs: ScanoutRequirements
   ) throws(HandOverRefusal) -> HandedPicture {
     do throws(HandOverRefusal) {
-      guard needs.memoryKinds.contains(.ranges) else {
-        throw HandOverRefusal(needs.isWithheld ? .memoryWithheld : .rangesNotTaken)
-      }
-      guard Self.isUsable(picture.layout) else { throw HandOverRefusal(.layoutNotTaken) }
-      return try ranges(picture, pages)
+      return try uncopied(picture, pages, for: needs)
     } catch {
       guard pages.isWhole else { throw error }
-      return try copy(picture, because: error.reason)
+      return try copy(picture, for: needs, because: error.reason)
     }
   }
 
-  private func ranges(_ picture: Picture, _ pages: GuestPages) throws(HandOverRefusal) -> HandedPicture {
+  /// The pages themselves: as a dma-buf if that can be, else as ranges.
+  private func uncopied(
+    _ picture: Picture, _ pages: GuestPages, for needs: ScanoutRequirements
+  ) throws(HandOverRefusal) -> HandedPicture {
+    guard needs.accepts(picture.layout, .all) else { throw HandOverRefusal(.layoutNotTaken) }
+    guard needs.memoryKinds.contains(.ranges) || needs.memoryKinds.contains(.dmaBuf) else {
+      throw HandOverRefusal(needs.isWithheld ? .memoryWithheld : .rangesNotTaken)
+    }
     guard let pieces = pages.filePieces(covering: UInt64(picture.layout.byteCount)) else {
       throw HandOverRefusal(.noMemoryFile)
     }
+    do throws(HandOverRefusal) {
+      guard needs.memoryKinds.contains(.dmaBuf) else { throw HandOverRefusal(.dmaBufNotTaken) }
+      return try dmaBuf(picture, pieces)
+    } catch {
+      guard needs.memoryKinds.contains(.ranges) else { throw error }
+      return try ranges(picture, pieces, because: error.reason)
+    }
+  }
+
+  private func dmaBuf(_ picture: Picture, _ pieces: [MemoryFilePiece]) throws(HandOverRefusal) -> HandedPicture {
+    let descriptor = try dmaBufs.make(pieces)
+    let byteCount = pieces.reduce(0) { $0 + $1.count }
+    let shared = SharedPicture(
+      id: freeID(for: picture), layout: picture.layout, memory: .dmaBuf(descriptor, byteCount: byteCount), side: .guest,
+      reason: .udmabuf)
+    let charge = try charge(Ledger.Demand(Int(clamping: byteCount), as: .guestMemory, descriptors: 1))
+    return HandedPicture(picture, shared: shared, pieces: pieces, charge: charge)
+  }
+
+  private func ranges(
+    _ picture: Picture, _ pieces: [MemoryFilePiece], because reason: HandOverReason
+  ) throws(HandOverRefusal) -> HandedPicture {
     let (table, files) = try files.table(of: pieces)
     let shared = SharedPicture(
-      id: freeID(for: picture), layout: picture.layout, memory: .ranges(table), side: .guest, reason: .noUDMABuf)
+      id: freeID(for: picture), layout: picture.layout, memory: .ranges(table), side: .guest, reason: reason)
     let charge = try charge(Ledger.Demand(Int(clamping: table.byteCount), as: .guestMemory))
     return HandedPicture(picture, shared: shared, pieces: pieces, files: files, charge: charge)
   }
 
-  private func copy(_ picture: Picture, because reason: HandOverReason) throws(HandOverRefusal) -> HandedPicture {
-    guard let layout = PixelLayout(size: picture.layout.size, format: picture.layout.format) else {
-      throw HandOverRefusal(.layoutNotTaken)
-    }
+  private func copy(
+    _ picture: Picture, for needs: ScanoutRequirements, because reason: HandOverReason
+  ) throws(HandOverRefusal) -> HandedPicture {
+    let layout = try needs.layout(for: picture)
     let demand = Ledger.Demand(
       HostBuffer.byteCount(for: layout), as: .hostAllocated, isBuffer: true, descriptors: 1)
     let keeper = try charge(demand)
@@ -150,12 +178,25 @@ final class PictureSharing {
     }
   }
 
-  /// Whether pixels begin where a processor reads them at once.
-  private static func isUsable(_ layout: PixelLayout) -> Bool { layout.stride % 4 == 0 && layout.offset % 4 == 0 }
-
   /// The guest's own id of the picture, which it may have told others, unless somebody still reads what had it before.
   private func freeID(for picture: Picture) -> BufferID {
     let isTaken = retired[picture.id] != nil || current[picture.id]?.shared.id == picture.id
     return isTaken ? .random() : picture.id
+  }
+}
+
+extension ScanoutRequirements {
+  /// Whether a picture can be used as it lies in memory of one of these kinds: rows must begin between pixels, too.
+  func accepts(_ layout: PixelLayout, _ kinds: MemoryKind) -> Bool {
+    layout.stride % 4 == 0 && layout.offset % 4 == 0 && constraints.accepts(layout, kind: kinds)
+  }
+
+  /// Where the pixels of a copy stand.
+  func layout(for picture: Picture) throws(HandOverRefusal) -> PixelLayout {
+    do throws(Constraints.Unfit) {
+      return try constraints.layout(size: picture.layout.size, format: picture.layout.format)
+    } catch {
+      throw HandOverRefusal(.layoutNotTaken)
+    }
   }
 }

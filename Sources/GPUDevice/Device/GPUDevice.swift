@@ -271,7 +271,10 @@ public final class GPUDevice: VirtioDevice {
   }
 
   /// Notes pixels that a sink had to copy for a flush.
-  public func notePixelsCopied(_ count: UInt64) { statistics.pixelsCopied &+= count }
+  public func notePixelsCopied(_ count: UInt64) {
+    statistics.pixelsCopied &+= count
+    ledger.changed?()
+  }
 
   /// Number of contexts now.
   public var contextCount: Int { contexts.count }

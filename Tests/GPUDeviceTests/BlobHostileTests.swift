@@ -109,11 +109,11 @@ import Virtqueue
     #expect(try guest.createBlob(3, 4100, entries) == .okNoData, "a driver that does not know the feature")
   }
 
-  @Test("a million blobs, contexts and cursors of blobs leave nothing behind")
-  func million() throws {
+  @Test("blobs, contexts and cursors of blobs, again and again, leave nothing behind")
+  func again() throws {
     let guest = try Guest { $0.allocation = .host }
     let entries = try guest.pages(4)
-    for _ in 0..<20_000 {
+    for _ in 0..<500 {
       _ = try guest.createBlob(1, 4 * 4096, entries)
       _ = try guest.showBlob(1)
       _ = try guest.run(.updateCursor(CursorTests.update(resource: 1)))

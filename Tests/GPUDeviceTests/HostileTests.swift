@@ -80,7 +80,7 @@ import Virtqueue
     let offered: Set<CommandCode> = [
       .getDisplayInfo, .resourceCreate2D, .resourceUnref, .setScanout, .resourceFlush, .transferToHost2D,
       .resourceAttachBacking, .resourceDetachBacking, .getCapsetInfo, .getCapset, .getEDID, .resourceAssignUUID,
-      .updateCursor, .moveCursor,
+      .updateCursor, .moveCursor, .resourceCreateBlob, .setScanoutBlob, .resourceMapBlob, .resourceUnmapBlob,
     ]
     guard !offered.contains(command.code) else { return }
     #expect(try Guest().code(command) == .unspecified)

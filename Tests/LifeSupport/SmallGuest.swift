@@ -9,6 +9,7 @@ import Virtqueue
 public final class SmallGuest {
   /// What went wrong.
   public struct Failure: Error, CustomStringConvertible {
+    /// For people.
     public let description: String
   }
 

@@ -50,9 +50,7 @@ private final class LibraryMachine {
   init(_ input: FuzzInput) throws(SystemError) {
     self.input = input
     file = try SharedMemoryFile(name: "fuzz", count: 12288).readOnly()
-    var ends: [Int32] = [-1, -1]
-    guard pipe(&ends) == 0 else { throw .last("pipe") }
-    (readEnd, writeEnd) = (ends[0], ends[1])
+    (readEnd, writeEnd) = try UnixSocket.pair(.stream).take()
   }
 
   func run() {
@@ -105,7 +103,8 @@ private final class LibraryMachine {
 
   private func queue(_ bytes: [UInt8]) {
     let count = input.next(below: 4) == 0 ? input.next(below: 18) : bytes.count > 2 ? Int(bytes[2] & 1) : 0
-    let descriptors = (0..<count).map { _ in dup(input.byte() & 1 == 0 ? file.raw : writeEnd) }.filter { $0 >= 0 }
+    let descriptors = (0..<count).map { _ in fcntl(input.byte() & 1 == 0 ? file.raw : writeEnd, F_DUPFD_CLOEXEC, 0) }
+      .filter { $0 >= 0 }
     packets.append((bytes, descriptors))
   }
 

@@ -28,15 +28,6 @@ enum MessageSamples {
   static let ranges = MemoryDescription(kind: .ranges, side: .guest, reason: .udmabufListLimit, byteCount: 40_960)
   static let space = MemorySpace(rawValue: 0x0102_0304_0506_0708)
   static let key = MemoryKey(space: space, memory: MemoryFileID(rawValue: 0x0a0b_0c0d))
-  static let constraints = {
-    var constraints = Constraints()
-    constraints.strideAlignment = 64
-    constraints.maximumWidth = 8192
-    constraints.memoryKinds = [.file, .ranges]
-    constraints.formats = [.xrgb8888, .argb8888]
-    constraints.modifiers = [0, 1 << 56]
-    return constraints
-  }()
   static let bufferRecord = BufferRecord(
     buffer: buffer, memory: ranges, owner: Party(.vm, name), name: name, bytes: 8192, state: .leased, leases: 2)
   static let displayRecord = DisplayRecord(

@@ -75,34 +75,32 @@ extension Library {
     }
 
     @Test func `releasing unmaps, closes, and tells the hub`() throws {
-      let before = openDescriptors()
+      let file = try memoryFile()
+      let open = try #require(OpenFile(file.raw))
       do {
-        let (hub, application, lease) = try held(try memoryFile())
-        let open = openDescriptors()
-        #expect(application.map(lease) != nil)
+        let (hub, application, lease) = try held(file)
+        #expect(application.map(lease) != nil && open.descriptors == 2)
         muntin_lease_release(lease)
-        #expect(openDescriptors() == open - 1)
+        #expect(open.descriptors == 1)
         #expect(try hub.expect(.release).id() == id)
         hub.send(.updated(id, [0, 0, 1, 1], generation: 6))
         #expect(application.next() == nil)
         #expect(application.acquire().result == 0)
       }
-      #expect(openDescriptors() == before)
     }
 
     @Test func `a lease that is released before it came is released when it comes`() throws {
-      let before = openDescriptors()
+      let file = try memoryFile()
       do {
         let (hub, application) = try ScriptedHub.pair()
         muntin_lease_release(application.acquire().lease)
         let serial = try hub.expect(.acquire).serial
         #expect(hub.receive().isEmpty)
-        let file = try memoryFile()
         hub.send(.info(.acquired, id, serial: serial), descriptors: [file.raw])
         #expect(application.next() == nil)
         #expect(try hub.expect(.release).id() == id)
       }
-      #expect(openDescriptors() == before)
+      #expect(OpenFile(file.raw)?.descriptors == 1)
     }
 
     @Test func `a buffer that is asked for again before the first answer came is held in the end`() throws {

@@ -13,7 +13,7 @@ extension Library {
       of connected: (hub: ScriptedHub, application: Application), after bytes: [UInt8], descriptors: [Int32] = [],
       closed: UInt64? = nil, source: SourceLocation = #_sourceLocation
     ) {
-      let before = openDescriptors()
+      let file = descriptors.first.flatMap { OpenFile($0) }
       connected.hub.send(bytes, descriptors: descriptors)
       let event = connected.application.next()
       #expect(event?.kind == .disconnected, sourceLocation: source)
@@ -22,7 +22,8 @@ extension Library {
       let statistics = connected.application.statistics
       #expect(statistics.bad_packets == 1, sourceLocation: source)
       #expect(statistics.descriptors_closed == closed ?? UInt64(descriptors.count), sourceLocation: source)
-      #expect(openDescriptors() == before - 1, "only the socket is closed", sourceLocation: source)
+      #expect(file?.descriptors ?? 1 == 1, "only the test's own is left", sourceLocation: source)
+      #expect(muntin_fd(connected.application.raw) == -1, sourceLocation: source)
     }
 
     @Test func `every message cut at every length, and padded, ends the connection`() throws {
@@ -140,7 +141,6 @@ extension Library {
     @Test func `answers to nothing, and news of what is not there, are passed over`() throws {
       let (hub, application) = try ScriptedHub.pair()
       let file = try memoryFile()
-      let before = openDescriptors()
       hub.send(
         .info(.acquired, id, serial: 4711), .updated(id, [0, 0, 1, 1], generation: 1, hasFence: true),
         .bufferDone(id, generation: 1, holder: 0, remaining: 0, hasFence: true),
@@ -148,7 +148,7 @@ extension Library {
       hub.send(.ended(.revoked, id), .ended(.retired, id), .about(.bufferFreed, id), .about(.bufferRevoked, id))
       #expect(application.events().isEmpty && application.end == 0)
       #expect(application.statistics.descriptors_closed == 3)
-      #expect(openDescriptors() == before)
+      #expect(OpenFile(file.raw)?.descriptors == 1)
     }
 
     @Test func `an error that ends the connection is told with its words`() throws {

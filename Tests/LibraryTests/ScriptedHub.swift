@@ -2,7 +2,7 @@ import Glibc
 import Platform
 import Testing
 
-/// All tests of libmuntin, one after the other: they count this process's descriptors.
+/// All tests of libmuntin, one after the other: some wait for processes.
 @Suite(.serialized) enum Library {}
 
 /// A hub that says what a test tells it to, over one end of a socket pair.
@@ -84,9 +84,18 @@ extension Array {
   }
 }
 
-/// Open descriptors of this process.
-func openDescriptors() -> Int {
-  (0..<Int32(1024)).count { fcntl($0, F_GETFD) >= 0 }
+/// What a descriptor is open on; other tests of this process have descriptors of their own.
+struct OpenFile: Equatable {
+  private let device: UInt64, number: UInt64
+
+  init?(_ raw: Int32) {
+    var status = stat()
+    guard fstat(raw, &status) == 0 else { return nil }
+    (device, number) = (UInt64(status.st_dev), UInt64(status.st_ino))
+  }
+
+  /// How many descriptors of this process are open on it.
+  var descriptors: Int { (0..<Int32(4096)).count { OpenFile($0) == self } }
 }
 
 /// A memory file with the given first bytes, read-only unless writable.

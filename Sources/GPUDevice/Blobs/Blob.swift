@@ -52,7 +52,7 @@ final class Blob: GuestResource {
 
   /// The picture that SET_SCANOUT_BLOB describes; the same one for the same layout.
   func picture(of layout: PixelLayout) throws(GPUError) -> Picture {
-    if let known = pictures.first(where: { $0.layout == layout }) { return known }
+    for known in pictures where known.layout == layout { return known }
     let fresh = Picture(id: hasUsedUUID ? .random() : uuid, layout: layout, memory: try memory())
     hasUsedUUID = true
     pictures.append(fresh)
@@ -64,6 +64,9 @@ final class Blob: GuestResource {
     guard let pages else { throw .noBacking(id) }
     return .guest(pages)
   }
+
+  /// How many pictures it has.
+  var pictureCount: Int { pictures.count }
 
   /// Takes the pictures out that `isShown` does not know, but for the newest.
   func removePictures(but newest: Picture?, _ isShown: (Picture) -> Bool) -> [Picture] {

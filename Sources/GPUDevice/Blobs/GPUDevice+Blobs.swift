@@ -111,8 +111,8 @@ extension GPUDevice {
   func flush(_ blob: Blob, _ rectangle: Rectangle, isFenced: Bool) throws(GPUError) {
     guard blob.scanouts != 0 else { return }
     var largest = Size(width: 0, height: 0)
-    for scanout in scanouts where blob.scanouts & scanout.bit != 0 {
-      guard let size = scanout.picture?.layout.size else { continue }
+    for index in scanouts.indices where blob.scanouts & scanouts[index].bit != 0 {
+      guard let size = scanouts[index].picture?.layout.size else { continue }
       largest = Size(width: max(largest.width, size.width), height: max(largest.height, size.height))
     }
     guard rectangle.fits(in: largest) else { throw .rectangleOutside(rectangle, of: largest) }
@@ -133,6 +133,7 @@ extension GPUDevice {
 
   /// Gives those pictures of a blob up that no scanout shows.
   private func retirePictures(of blob: Blob, but newest: Picture?) {
+    guard blob.pictureCount > (newest == nil ? 0 : 1) else { return }
     let gone = blob.removePictures(but: newest) { picture in scanouts.contains { $0.picture === picture } }
     for picture in gone { sink.pictureRetired(picture) }
   }

@@ -16,7 +16,7 @@ export SWIFT_BACKTRACE = enable=no
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
-build: ## installs what building needs, and builds .build/release/muntin
+build: ## installs what building needs, and builds .build/release/muntin and libmuntin
 	Scripts/install-packages build
 	Scripts/build
 
@@ -42,6 +42,7 @@ install: ## installs to PREFIX (/usr/local), below DESTDIR if that is set; build
 	$(fill_in) Packaging/muntin-gpu.in >$(DESTDIR)$(libexecdir)/muntin-gpu
 	chmod 755 $(DESTDIR)$(libexecdir)/muntin-gpu
 	$(fill_in) Packaging/60-muntin-gpu.json.in >$(DESTDIR)$(descriptordir)/60-muntin-gpu.json
+	$(MAKE) -C Library install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)
 
 fuzz: ## runs every fuzz target for SECONDS each (60 unless set)
 	Scripts/fuzz $(SECONDS)

@@ -49,6 +49,11 @@ let package = Package(
     .target(name: "CVNC"),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
 
+    // The library for other programs (Library/Makefile builds it for them), for the tests and fuzz targets here.
+    .target(
+      name: "CMuntin", path: "Library", exclude: ["Makefile", "muntin.pc.in"], sources: ["source"],
+      publicHeadersPath: "include"),
+
     // Leaves first; arrows go down only.
     // These three are also compiled as Embedded Swift: nothing but the standard library.
     module("Geometry"),
@@ -89,7 +94,9 @@ let package = Package(
     // Tests, fuzz bodies.
     module(
       "FuzzBodies",
-      ["Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Supervisor", "Buffers", "Platform"]),
+      [
+        "Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Supervisor", "Buffers", "Platform", "CMuntin",
+      ]),
     tests(of: "VirtioRing", ["CAllocations"]),
     .target(name: "TestSupport", dependencies: ["Platform"], path: "Tests/TestSupport", swiftSettings: settings),
     tests(of: "Platform", exclude: otherPlatform),
@@ -107,6 +114,7 @@ let package = Package(
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "MuntinBench"),
+    .testTarget(name: "LibraryTests", dependencies: ["CMuntin", "Platform"], swiftSettings: settings),
     tests(of: "FuzzBodies"),
   ]
 )

@@ -8,6 +8,7 @@ public let fuzzTargets: [String: FuzzBody] = [
   "gpuDevice": fuzzGPUDevice,
   "hubPacket": fuzzHubPacket,
   "hubSession": fuzzHubSession,
+  "library": fuzzLibrary,
   "link": fuzzLink,
   "packedQueue": fuzzPackedQueue,
   "splitQueue": fuzzSplitQueue,

@@ -113,6 +113,16 @@ let package = Package(
     tests(of: "GPUBackend", ["muntin", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),
+    .target(
+      name: "LifeSupport", dependencies: ["GPUDevice", "VhostUser", "Virtqueue", "Buffers", "Platform"],
+      path: "Tests/LifeSupport", swiftSettings: settings),
+    .executableTarget(
+      name: "LifeParts", dependencies: ["LifeSupport", "HubProtocol", "Buffers", "Platform"], path: "Tests/LifeParts",
+      swiftSettings: settings),
+    .testTarget(
+      name: "LifeTests",
+      dependencies: ["muntin", "LifeParts", "LifeSupport", "HubProtocol", "Buffers", "Platform"],
+      swiftSettings: settings),
     tests(of: "MuntinBench"),
     .testTarget(name: "LibraryTests", dependencies: ["CMuntin", "Platform"], swiftSettings: settings),
     tests(of: "FuzzBodies"),
@@ -122,8 +132,7 @@ let package = Package(
 if isPOSIX {
   let portable = [
     "Geometry", "VirtioRing", "GPUProtocol", "Platform", "Virtqueue", "VhostUser", "Buffers", "GPUDevice",
-    "HubProtocol",
-    "Hub",
+    "HubProtocol", "Hub",
   ]
   let kept = Set(portable + portable.map { $0 + "Tests" } + ["CPOSIX", "CAllocations", "HubUnderTest", "TestSupport"])
   package.targets.removeAll { !kept.contains($0.name) }

@@ -41,6 +41,16 @@ public final class HostBuffer {
   /// The memory, written by the owner only.
   public var bytes: UnsafeMutableRawBufferPointer { mapping.mutableBytes }
 
+  /// A descriptor that lets its holder map the memory for writing, too: for who was granted that.
+  public func writableDescriptor() throws(SystemError) -> FileDescriptor {
+    try file.writable.duplicate()
+  }
+
+  /// Gives the pages back to the system: whoever still has the memory mapped reads zeros.
+  public func punch() throws(SystemError) {
+    try SharedMemory.punch(file.writable.raw, count: byteCount)
+  }
+
   /// A descriptor that lets its holder map the memory for reading only.
   public func readOnlyDescriptor() throws(SystemError) -> FileDescriptor {
     try file.readOnly()

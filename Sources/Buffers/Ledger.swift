@@ -111,6 +111,20 @@ extension Ledger {
     /// All lines: the classes, then the items.
     public static var allCases: [Quantity] { Class.allCases.map { .bytes($0) } + Item.allCases.map { .items($0) } }
 
+    /// The word in configuration files and on command lines.
+    public var key: String {
+      switch self {
+      case .bytes(.guestMemory): "guest_memory"
+      case .bytes(.hostAllocated): "host_memory"
+      case .bytes(.imported): "imported"
+      case .bytes(.bookkeeping): "bookkeeping"
+      case .items(.buffers): "buffers"
+      case .items(.contexts): "contexts"
+      case .items(.descriptors): "descriptors"
+      case .items(.commands): "commands"
+      }
+    }
+
     /// For people.
     public var description: String {
       switch self {

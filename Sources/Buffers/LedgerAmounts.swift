@@ -17,14 +17,41 @@ public struct LedgerAmounts: Hashable, Sendable {
   /// Commands that wait.
   public var commands: Int
 
+  /// A number for each line.
+  public init(
+    guestMemory: Int, hostAllocated: Int, imported: Int, bookkeeping: Int, buffers: Int, contexts: Int,
+    descriptors: Int, commands: Int
+  ) {
+    self.guestMemory = guestMemory
+    self.hostAllocated = hostAllocated
+    self.imported = imported
+    self.bookkeeping = bookkeeping
+    self.buffers = buffers
+    self.contexts = contexts
+    self.descriptors = descriptors
+    self.commands = commands
+  }
+
   /// Nothing of anything.
   public static let nothing = LedgerAmounts(
     guestMemory: 0, hostAllocated: 0, imported: 0, bookkeeping: 0, buffers: 0, contexts: 0, descriptors: 0, commands: 0)
+
+  /// No limit.
+  public static let unlimited = LedgerAmounts(
+    guestMemory: .max, hostAllocated: .max, imported: .max, bookkeeping: .max, buffers: .max, contexts: .max,
+    descriptors: .max, commands: .max)
 
   /// What a VM may have unless somebody says otherwise: 256 MiB of the host's memory, what its own memory allows.
   public static let usualLimits = LedgerAmounts(
     guestMemory: .max, hostAllocated: 256 << 20, imported: 1 << 30, bookkeeping: 64 << 20, buffers: 65_536,
     contexts: 1024, descriptors: 16_384, commands: 1024)
+
+  /// What a program may have unless somebody says otherwise: 1 GiB in buffers that it offers, 4 GiB of others'.
+  public static let usualApplicationLimits: LedgerAmounts = {
+    var limits = usualLimits(hostAllocated: 1 << 30)
+    limits.imported = 4 << 30
+    return limits
+  }()
 
   /// The usual limits with another amount of host memory.
   public static func usualLimits(hostAllocated: Int) -> LedgerAmounts {

@@ -13,6 +13,10 @@ int muntin_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals); 
 
 int muntin_get_seals(int fd) { return fcntl(fd, F_GET_SEALS); }
 
+int muntin_punch(int fd, size_t count) {
+  return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)count);
+}
+
 static int release_object(struct dl_phdr_info *object, size_t size, void *nothing) {
   uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
   for (int index = 0; index < object->dlpi_phnum; index++) {

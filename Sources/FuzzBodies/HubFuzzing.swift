@@ -52,68 +52,31 @@ private final class HubMachine {
   private static let buffers = (1...4).map { BufferID(high: 0x4000, low: 2 << 62 | UInt64($0)) }
 
   private var input: FuzzInput
-  private let loop: EventLoop
-  private let hub: Hub
+  private let fuzzed: FuzzedHub
   private let sealed: FileDescriptor
   private let writable: FileDescriptor
-  private let room = UnsafeMutableRawBufferPointer.allocate(byteCount: Wire.maximumPacketByteCount, alignment: 8)
-  private var peers: [SharedDescriptor?] = [nil, nil, nil, nil]
 
   init(_ input: FuzzInput) throws(SystemError) {
     self.input = input
-    loop = try EventLoop()
-    var configuration = Hub.Configuration()
-    configuration.grace = .zero
-    configuration.goneRetention = .zero
-    hub = Hub(loop: loop, configuration: configuration)
+    fuzzed = try FuzzedHub()
     let file = try SharedMemoryFile(name: "fuzz", count: 65_536)
     sealed = try file.readOnly()
     writable = file.takeWritable()
   }
 
-  deinit { room.deallocate() }
-
   func run() {
     while !input.isEmpty {
-      let slot = input.next(below: peers.count)
+      let slot = input.next(below: fuzzed.count)
       switch input.byte() % 16 {
-      case 0: peers[slot] = nil
-      case 1: turn()
-      case 2: drain(slot)
-      case 3: send(input.take(input.next(below: 600)), to: slot)
+      case 0: fuzzed.drop(slot)
+      case 1: fuzzed.turn()
+      case 2: fuzzed.drain(slot)
+      case 3: fuzzed.send(input.take(input.next(below: 600)), to: slot)
       case 4: changeLayout()
       default: say(message(), to: slot)
       }
     }
-    for slot in peers.indices { peers[slot] = nil }
-    turn()
-    turn()
-    expectNothingLeft()
-    hub.close()
-  }
-
-  private func turn() {
-    for _ in 0..<3 { try? loop.runOnce(timeout: .zero) }
-  }
-
-  // MARK: Peers
-
-  private func peer(_ slot: Int) -> SharedDescriptor? {
-    if let peer = peers[slot] { return peer }
-    guard let (near, far) = try? UnixSocket.pair(.sequencedPacket).take() else { return nil }
-    hub.serve(FileDescriptor(adopting: far))
-    let peer = SharedDescriptor(FileDescriptor(adopting: near))
-    peers[slot] = peer
-    return peer
-  }
-
-  private func send(_ bytes: UnsafeRawBufferPointer, descriptors: [Int32] = [], to slot: Int) {
-    guard !bytes.isEmpty, let peer = peer(slot) else { return }
-    do {
-      _ = try UnixSocket.send(peer.raw, bytes, descriptors: descriptors)
-    } catch {
-      peers[slot] = nil
-    }
+    fuzzed.expectNothingLeft(Self.names.first)
   }
 
   private func say(_ message: Message, to slot: Int) {
@@ -122,50 +85,14 @@ private final class HubMachine {
       case .bufferRegister, .frameRegister, .memoryRegister: input.byte() % 8 == 0 ? writable.raw : sealed.raw
       default: nil
       }
-    guard
-      let count = message.encode(
-        serial: UInt64(input.byte()), carriesDescriptor: file != nil, into: room)
-    else { return }
-    send(UnsafeRawBufferPointer(rebasing: room[..<count]), descriptors: file.map { [$0] } ?? [], to: slot)
-  }
-
-  /// Reads what the hub said, which must be well formed.
-  @discardableResult
-  private func drain(_ slot: Int) -> [Message] {
-    var messages: [Message] = []
-    guard let peer = peers[slot] else { return [] }
-    var descriptors: [Int32] = []
-    while case .bytes(let count, _)? = try? UnixSocket.receive(peer.raw, into: room, descriptors: &descriptors) {
-      do {
-        try PacketParser.parse(UnsafeRawBufferPointer(rebasing: room[..<count]), descriptors: descriptors) {
-          messages.append($0)
-          _ = $1
-          _ = $2
-          return true
-        }
-      } catch {
-        fatalError("the hub said nonsense: \(error)")
-      }
-      descriptors.removeAll()
-    }
-    return messages
-  }
-
-  private func expectNothingLeft() {
-    guard let name = Self.names.first else { return }
-    say(.hello(Hello(role: .control, name: name)), to: 0)
-    say(.list(.buffers, cursor: 0), to: 0)
-    turn()
-    for message in drain(0) {
-      if case .bufferRecord(let record) = message { fatalError("a buffer is left: \(record)") }
-    }
+    fuzzed.say(message, serial: UInt64(input.byte()), descriptor: file, to: slot)
   }
 
   private func changeLayout() {
     let places = (0..<input.next(below: 6)).map { _ in
       Layout.Placement(vm: name(), scanout: scanout(), display: name(), area: rectangle())
     }
-    hub.setLayout(input.byte() % 2 == 0 ? nil : Layout(placements: places))
+    fuzzed.hub.setLayout(input.byte() % 2 == 0 ? nil : Layout(placements: places))
   }
 
   // MARK: Messages
@@ -188,7 +115,7 @@ private final class HubMachine {
     case 14: .frameRegister(buffer())
     case 15, 16: .layerLatched(LayerID(vm: name(), scanout: scanout(), display: name()))
     case 17: .bufferRelease(bufferID())
-    case 18: .list(ListKind(rawValue: UInt32(input.next(below: 4) + 1)) ?? .vms, cursor: UInt32(input.byte()))
+    case 18: .list(ListKind(rawValue: UInt32(input.next(below: 4) + 1)) ?? .vms, cursor: UInt64(input.byte()))
     case 19: .producerLinkReady
     case 20: .consumerLinkReady
     case 21, 22: .linkRoute(LinkID(rawValue: UInt64(input.byte()) % 4), ScanoutSet(rawValue: UInt16(input.byte())))

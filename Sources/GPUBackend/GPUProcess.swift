@@ -15,6 +15,7 @@ public final class GPUProcess {
   private let device: GPUDevice
   private let backend: VhostUserBackend
   private let hub: Hub?
+  private let reporter: LedgerReporter?
   private let mirror: MirrorSink?
   private var pagesTimer: EventLoop.TimerToken?
 
@@ -44,6 +45,11 @@ public final class GPUProcess {
     device = GPUDevice(configuration: configuration, sink: sink)
     backend = VhostUserBackend(device: device, loop: loop)
     hub?.sink.device = device
+    if let client = hub?.client {
+      reporter = LedgerReporter(device: device, client: client, loop: loop)
+    } else {
+      reporter = nil
+    }
     connectParts()
   }
 

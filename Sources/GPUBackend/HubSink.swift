@@ -11,6 +11,8 @@ final class HubSink: DisplaySink {
 
   private let client: ProducerClient
   private let log: RateLimitedLog
+  /// Pictures that the guest has given up and that somebody may still read: charged to the VM until nobody does.
+  private var retired: [BufferID: HostBuffer] = [:]
   private var waiting = [FlushOrder](repeating: FlushOrder(), count: ScanoutIndex.maximumCount)
 
   /// A sink at a client that announces `modes`, one for each scanout. Call `start` once the device is known.
@@ -53,7 +55,10 @@ final class HubSink: DisplaySink {
     client.moveCursor(of: scanout.index, x: x &+ Int32(clamping: hotX), y: y &+ Int32(clamping: hotY))
   }
 
-  func bufferRetired(_ buffer: HostBuffer) { client.retire(buffer.id) }
+  func bufferRetired(_ buffer: HostBuffer) {
+    retired[buffer.id] = buffer
+    if !client.retire(buffer.id) { retired[buffer.id] = nil }
+  }
 
   /// The device names the place of the picture's corner, the hub that of the pixel that points.
   private var hotSpots = [(UInt32, UInt32)](repeating: (0, 0), count: ScanoutIndex.maximumCount)
@@ -72,6 +77,20 @@ extension HubSink: ProducerClientDelegate {
   func producer(_ client: ProducerClient, wants mode: Size, of scanout: ScanoutIndex) {
     client.setMode(mode, of: scanout)
     device?.setScanoutSize(ScanoutID(rawValue: scanout.rawValue), mode)
+  }
+
+  func producer(_ client: ProducerClient, freed buffer: BufferID) { retired[buffer] = nil }
+
+  /// A consumer may keep the picture for ever: its pages go, so that it costs nothing and shows nothing any more.
+  func producer(_ client: ProducerClient, revoked buffer: BufferID) {
+    guard let picture = retired[buffer] else { return }
+    do throws(SystemError) {
+      try picture.punch()
+      log.warning("picture taken back from a consumer that did not release it", ["buffer": "\(buffer)"])
+    } catch {
+      log.warning(
+        "picture left with a consumer that did not release it", ["buffer": "\(buffer)", "reason": "\(error)"])
+    }
   }
 
   func producer(_ client: ProducerClient, link: HubLinkState) {

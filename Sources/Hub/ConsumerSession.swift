@@ -22,15 +22,20 @@ final class ConsumerSession: Session {
   /// Whether it takes links to producers.
   private(set) var takesLinks = false
   private var memories: ConsumerMemories
+  private let deadlines: LeaseDeadlines
 
   init(_ hello: Hello, peer: Peer, hub: Hub) {
     self.hello = hello
     self.peer = peer
     self.hub = hub
+    deadlines = LeaseDeadlines(loop: hub.loop, limit: hub.configuration.leaseLimit)
     memories = ConsumerMemories(isTrusted: hub.configuration.guestMemoryReaders.includes(hello.name))
+    deadlines.expired = { [weak self] in self?.expire($0) }
   }
 
   var name: PeerName { hello.name }
+  /// What it can use, as it said; nil: it has not.
+  var constraints: Constraints? { memories.constraints }
   var layerCount: Int { views.count }
   var isInGrace: Bool { hub.isInGrace }
 
@@ -81,8 +86,17 @@ final class ConsumerSession: Session {
     guard retiredTold.remove(id) != nil, let entry = leases.removeValue(forKey: id) else {
       throw Refusal(.unknownObject, reason: "buffer \(id) is not retired")
     }
+    deadlines.end(id)
     hub.registry.endLease(entry)
     for view in views.values where view.scanout.content?.buffer.id == id { view.note(.content) }
+  }
+
+  /// Buffers were not released in time: this connection ends, its leases with it.
+  private func expire(_ ids: [BufferID]) {
+    for id in ids {
+      if let entry = leases[id] { entry.ownerEndpoint?.noteRevoked(id) }
+    }
+    peer.fail(Refusal(.revoked, reason: "a buffer was not released in time"))
   }
 
   /// Whether this consumer still holds another buffer that had the same id: it is sent this one after releasing that.
@@ -93,6 +107,7 @@ final class ConsumerSession: Session {
   /// A buffer was taken back by its owner.
   func noteRetired(_ entry: BufferEntry) {
     guard leases[entry.id] === entry else { return }
+    deadlines.start(entry.id)
     retiredUntold.append(entry.id)
     hub.schedule(peer)
   }

@@ -17,14 +17,20 @@ final class ControlSession: Session {
   func received(
     _ message: Message, serial: UInt64, descriptor: consuming FileDescriptor?
   ) throws(Refusal) {
+    if case .application(let message) = message { return try answerGrants(message, serial) }
     // An answer is one packet: the one before must have gone.
-    peer.connection.transmit()
-    guard !peer.connection.hasUnsent else { throw Refusal(.limit, reason: "answers are not read") }
+    try peer.beginPage()
     switch message {
-    case .list(let kind, let cursor): answer(records(kind), from: cursor, serial)
+    case .list(let kind, let cursor): answer(kind, from: cursor, serial)
     case .screenshot(let display): try answerFrame(of: display, serial)
     default: throw Refusal(.notPermitted, reason: "not a control program's message")
     }
+    pump()
+  }
+
+  private func answerGrants(_ message: ApplicationMessage, _ serial: UInt64) throws(Refusal) {
+    try peer.beginAnswer()
+    try hub.answerGrants(message, serial, from: peer, as: nil)
     pump()
   }
 
@@ -35,34 +41,42 @@ final class ControlSession: Session {
 
   func ended() {}
 
-  private func answer(_ records: [Message], from cursor: UInt32, _ serial: UInt64) {
-    let end = Message.listEnd(count: 0, next: 0).byteCount
-    var room = Wire.maximumPacketByteCount - end
-    var index = Int(cursor)
-    var count: UInt32 = 0
-    while index < records.count, records[index].byteCount <= room {
-      room -= records[index].byteCount
-      _ = peer.send(records[index], serial: serial)
-      index += 1
-      count += 1
+  private func answer(_ kind: ListKind, from cursor: UInt64, _ serial: UInt64) {
+    var page = Page()
+    let next: UInt64?
+    if kind == .buffers {
+      next = hub.registry.order.walk(after: cursor, limit: .max) { page.add(.bufferRecord($0.record)) }
+    } else {
+      let records = records(kind)
+      var index = Int(clamping: cursor)
+      while index < records.count, page.add(records[index]) { index += 1 }
+      next = index < records.count ? UInt64(index) : nil
     }
-    let next = index < records.count ? UInt32(clamping: index) : 0
-    _ = peer.send(.listEnd(count: count, next: next), serial: serial)
+    for record in page.records { _ = peer.send(record, serial: serial) }
+    _ = peer.send(.listEnd(count: UInt32(page.records.count), next: next ?? 0), serial: serial)
+  }
+
+  /// As many records as fit one packet, with the end of the list.
+  private struct Page {
+    private(set) var records: [Message] = []
+    private var room = Wire.maximumPacketByteCount - Message.listEnd(count: 0, next: 0).byteCount
+
+    /// Adds a record if it fits.
+    mutating func add(_ record: Message) -> Bool {
+      guard record.byteCount <= room else { return false }
+      room -= record.byteCount
+      records.append(record)
+      return true
+    }
   }
 
   private func records(_ kind: ListKind) -> [Message] {
     switch kind {
-    case .vms:
-      let buffers = Dictionary(grouping: hub.registry.all, by: \.owner)
-      return hub.machines.values.sorted { $0.name < $1.name }.map {
-        .vmRecord($0.record(buffers: buffers[$0.name] ?? []))
-      }
-    case .buffers:
-      return hub.registry.all.sorted { ($0.owner, $0.id.high, $0.id.low) < ($1.owner, $1.id.high, $1.id.low) }
-        .map { .bufferRecord($0.record) }
-    case .displays: return displays.map { .displayRecord($0) }
+    case .buffers: []
+    case .vms: hub.machines.values.sorted { $0.name < $1.name }.map { .vmRecord(hub.record(of: $0)) }
+    case .displays: displays.map { .displayRecord($0) }
     case .clients:
-      return hub.clients.sorted {
+      hub.clients.sorted {
         ($0.role.rawValue, $0.name, $0.processID) < ($1.role.rawValue, $1.name, $1.processID)
       }
       .map { .clientRecord($0) }
@@ -93,12 +107,33 @@ final class ControlSession: Session {
   }
 }
 
-extension VirtualMachine {
-  /// What LIST shows of it.
-  func record(buffers: [BufferEntry]) -> VMRecord {
-    VMRecord(
-      name: name, socketPath: socketPath, memoryLimit: memoryLimit, bytes: buffers.reduce(0) { $0 &+ $1.bytes },
-      flushes: scanouts.reduce(0) { $0 + $1.flushes }, buffers: UInt32(clamping: buffers.count), state: state,
-      processID: producer?.peer.processID ?? 0, scanouts: scanouts.filter(\.isAnnounced).map(\.record))
+extension Hub {
+  /// What LIST shows of a VM.
+  func record(of vm: VirtualMachine) -> VMRecord {
+    let party = Party(.vm, vm.name)
+    let tally = registry.tally(of: party)
+    return VMRecord(
+      name: vm.name, socketPath: vm.socketPath, memoryLimit: vm.memoryLimit, bytes: tally.bytes,
+      flushes: vm.scanouts.reduce(0) { $0 + $1.flushes }, buffers: UInt32(clamping: tally.buffers), state: vm.state,
+      processID: vm.producer?.peer.processID ?? 0, ledger: ledger(of: vm, tally),
+      scanouts: vm.scanouts.filter(\.isAnnounced).map(\.record))
+  }
+
+  /// What the VM's producer reported, what it uses of others by way of the hub, and what is still held of buffers whose
+  /// producer has left.
+  private func ledger(of vm: VirtualMachine, _ tally: BufferRegistry.Tally) -> LedgerReport {
+    var report = vm.report ?? LedgerReport()
+    report.totals.hostAllocated.add(Int(clamping: tally.orphanHost))
+    report.totals.guestMemory.add(Int(clamping: tally.orphanGuest))
+    report.totals.imported.add(accounts.totals(of: Party(.vm, vm.name)).imported)
+    return report
+  }
+}
+
+extension Int {
+  /// Adds what a peer said, at most up to the largest number.
+  fileprivate mutating func add(_ other: Int) {
+    let (sum, overflow) = addingReportingOverflow(other)
+    self = overflow ? .max : sum
   }
 }

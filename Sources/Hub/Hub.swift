@@ -26,10 +26,30 @@ public final class Hub {
     public var maximumLayers = 256
     /// Who may be handed memory of VMs that holds more than the picture.
     public var guestMemoryReaders = DisplayTrust.none
+    /// How long a consumer may keep a buffer that it was told to release.
+    public var leaseLimit = Duration.seconds(10)
+    /// Names that belong to one user, and what those programs may have.
+    public var applications: [PeerName: Application] = [:]
+    /// What may be used by whom from the start; each with its owner.
+    public var grants: [GrantRequest] = []
     /// Who may connect; unless set, the hub's own user and root. Where the system does not say who connects, the socket
     /// file, which is its owner's alone, lets in the same.
     public var admits: (UnixSocket.PeerCredentials?) -> Bool = { peer in
       peer.map { $0.uid == geteuid() || $0.uid == 0 } ?? true
+    }
+
+    /// A program that the configuration knows.
+    public struct Application: Equatable, Sendable {
+      /// The only user who may be it; nil: the hub's own and root.
+      public var user: UInt32?
+      /// What it may have.
+      public var limits: LedgerAmounts
+
+      /// A program.
+      public init(user: UInt32? = nil, limits: LedgerAmounts = .usualApplicationLimits) {
+        self.user = user
+        self.limits = limits
+      }
     }
 
     /// The usual behaviour.
@@ -41,6 +61,10 @@ public final class Hub {
   let loop: EventLoop
   private(set) var configuration: Configuration
   let registry = BufferRegistry()
+  let accounts: PartyAccounts
+  let shared: SharedBuffers
+  var grants = GrantTable()
+  var endpoints: [Party: PartyEndpoint] = [:]
   let processID = getpid()
   /// Random for each hub.
   public let instance = UInt64.random(in: 1...UInt64.max)
@@ -69,6 +93,12 @@ public final class Hub {
     self.loop = loop
     self.configuration = configuration
     self.report = report
+    let applications = configuration.applications
+    accounts = PartyAccounts { applications[$0.name]?.limits ?? .usualApplicationLimits }
+    shared = SharedBuffers(registry: registry, accounts: accounts)
+    for grant in configuration.grants { addConfigured(grant) }
+    accounts.isConnected = { [unowned self] in endpoints[$0] != nil }
+    registry.isGranted = { [unowned self] in grants.covers($0.id, named: $0.sharing.name, of: $0.owner) }
     expectLayout()
     graceTimer = loop.schedule(after: configuration.grace) { [weak self] in self?.endGrace() }
   }
@@ -149,7 +179,8 @@ public final class Hub {
   }
 
   private func refusal(of credentials: UnixSocket.PeerCredentials?) -> Refusal? {
-    if !configuration.admits(credentials) {
+    let isKnown = credentials.map { peer in configuration.applications.values.contains { $0.user == peer.uid } }
+    if isKnown != true && !configuration.admits(credentials) {
       return Refusal(.notPermitted, reason: "user \(credentials.map { "\($0.uid)" } ?? "unknown") is not admitted")
     }
     if peers.count >= configuration.maximumConnections { return Refusal(.limit, reason: "too many connections") }
@@ -168,11 +199,13 @@ public final class Hub {
 
   /// Lets a peer in under its name.
   func session(for hello: Hello, of peer: Peer) throws(Refusal) -> any Session {
+    if let refusal = identityRefusal(of: hello, peer.credentials) { throw refusal }
     let session: any Session
     switch hello.role {
     case .producer: session = try producer(hello, peer)
     case .consumer: session = try consumer(hello, peer)
     case .control: session = ControlSession(hello, peer: peer, hub: self)
+    case .application: session = try application(hello, peer)
     }
     report(.joined(hello, peer.credentials))
     return session
@@ -181,7 +214,9 @@ public final class Hub {
   private func producer(_ hello: Hello, _ peer: Peer) throws(Refusal) -> ProducerSession {
     if let former = machines[hello.name]?.producer?.peer { try replace(former, hello) }
     let vm = try machine(hello.name)
-    let session = ProducerSession(hello, vm: vm, peer: peer, hub: self)
+    let endpoint = PartyEndpoint(Party(.vm, hello.name), peer: peer, hub: self)
+    endpoints[endpoint.party] = endpoint
+    let session = ProducerSession(hello, vm: vm, endpoint: endpoint, hub: self)
     vm.producer = session
     scheduleLayout()
     return session
@@ -192,6 +227,14 @@ public final class Hub {
     let session = ConsumerSession(hello, peer: peer, hub: self)
     displays[hello.name] = session
     return session
+  }
+
+  private func application(_ hello: Hello, _ peer: Peer) throws(Refusal) -> ApplicationSession {
+    let party = Party(.application, hello.name)
+    if let former = endpoints[party]?.peer { try replace(former, hello) }
+    let endpoint = PartyEndpoint(party, peer: peer, hub: self)
+    endpoints[party] = endpoint
+    return ApplicationSession(hello, endpoint: endpoint)
   }
 
   private func replace(_ former: Peer, _ hello: Hello) throws(Refusal) {
@@ -283,8 +326,11 @@ public final class Hub {
   // MARK: Buffers
 
   /// A buffer's owner has taken it back: who holds it is told.
-  func retire(_ entry: BufferEntry) {
-    registry.retire(entry)
+  func retire(_ entry: BufferEntry, isOrphan: Bool) {
+    shared.remove(entry)
+    removeGrants(for: entry)
+    for lease in entry.sharing.leases { lease.holder.noteRetired(lease) }
+    registry.retire(entry, isOrphan: isOrphan)
     for display in displays.values { display.noteRetired(entry) }
   }
 

@@ -6,7 +6,7 @@ import Platform
 /// The process `muntin hub`: one hub at one path, until SIGINT or SIGTERM.
 public struct HubProcess {
   private let socketPath: String
-  private let layout: Layout?
+  private let configuration: Hub.Configuration
   private let reload: (() throws -> Layout)?
   private let logger: Logger
 
@@ -14,11 +14,11 @@ public struct HubProcess {
   ///
   /// - Parameter reload: reads the layout again at SIGHUP; where it throws, the layout stays.
   public init(
-    socketPath: String, layout: Layout? = nil, reload: (() throws -> Layout)? = nil,
+    socketPath: String, configuration: Hub.Configuration = Hub.Configuration(), reload: (() throws -> Layout)? = nil,
     logger: Logger = Logger(label: "muntin.hub")
   ) {
     self.socketPath = socketPath
-    self.layout = layout
+    self.configuration = configuration
     self.reload = reload
     self.logger = logger
   }
@@ -30,7 +30,7 @@ public struct HubProcess {
     DescriptorLimit.raise()
     let loop = try EventLoop()
     let log = HubLog(logger)
-    let hub = Hub(loop: loop, configuration: Hub.Configuration(layout: layout), report: log.note)
+    let hub = Hub(loop: loop, configuration: configuration, report: log.note)
     try loop.onSignals([SIGINT, SIGTERM] + (reload == nil ? [] : [SIGHUP])) { signal in
       if signal == SIGHUP { return readLayout(for: hub) }
       logger.info("ending", metadata: ["signal": "\(signal)"])
@@ -39,11 +39,18 @@ public struct HubProcess {
     try prepareDirectory()
     try hub.listen(path: socketPath)
     defer { unlink(socketPath) }
+    if isForOthers { chmod(socketPath, 0o666) }
     logger.info(
-      "listening", metadata: ["socket": "\(socketPath)", "layout": layout == nil ? "automatic" : "configured"])
+      "listening",
+      metadata: ["socket": "\(socketPath)", "layout": configuration.layout == nil ? "automatic" : "configured"])
     ProgramPages.release(on: loop)
     try loop.run()
     hub.close()
+  }
+
+  /// Whether programs of other users may connect: who they are is asked of the kernel, not of the file's mode.
+  private var isForOthers: Bool {
+    configuration.applications.values.contains { $0.user.map { $0 != geteuid() } ?? false }
   }
 
   private func readLayout(for hub: Hub) {
@@ -60,6 +67,8 @@ public struct HubProcess {
   private func prepareDirectory() throws(SystemError) {
     guard let slash = socketPath.lastIndex(of: "/"), slash > socketPath.startIndex else { return }
     let directory = String(socketPath[..<slash])
-    guard mkdir(directory, S_IRWXU) == 0 || errno == EEXIST else { throw .last("mkdir \(directory)") }
+    guard mkdir(directory, isForOthers ? 0o711 : 0o700) == 0 || errno == EEXIST else {
+      throw .last("mkdir \(directory)")
+    }
   }
 }

@@ -67,6 +67,38 @@ final class Peer: HubConnectionHandler {
     }
   }
 
+  // MARK: Answers
+
+  /// Room for the longest single answer.
+  private static let answerByteCount = 4096
+
+  /// Makes sure that a request can be answered. A peer that does not read its answers is not served.
+  func beginAnswer() throws(Refusal) {
+    guard hasRoomForAnswer else { throw Refusal(.limit, reason: "answers are not read") }
+  }
+
+  /// Whether the longest single answer can be sent.
+  var hasRoomForAnswer: Bool { connection.makeRoom(Self.answerByteCount) }
+
+  /// Answers a request with the reason why it is not done.
+  func decline(_ refusal: Refusal, about type: MessageType, serial: UInt64) {
+    var refusal = refusal
+    refusal.messageType = type.rawValue
+    _ = send(.error(refusal), serial: serial)
+  }
+
+  /// Makes sure that a request can be answered by a packet of its own.
+  func beginPage() throws(Refusal) {
+    connection.transmit()
+    guard !connection.hasUnsent else { throw Refusal(.limit, reason: "answers are not read") }
+  }
+
+  /// Takes no more requests in while answers do not go out.
+  func endAnswer() {
+    hub.schedule(self)
+    if connection.isFull { connection.pauseReading(true) }
+  }
+
   private func cancelHelloTimer() {
     if let helloTimer { hub.loop.cancel(helloTimer) }
     helloTimer = nil
@@ -97,12 +129,12 @@ final class Peer: HubConnectionHandler {
         throw Refusal(.notPermitted, reason: "HELLO comes first")
       }
     } catch {
-      var refusal = error
-      refusal.messageType = message.type.rawValue
-      if refusal.code == .notFound {
-        _ = send(.error(refusal), serial: serial)
-        hub.schedule(self)
+      if error.code.isDecline {
+        decline(error, about: message.type, serial: serial)
+        endAnswer()
       } else {
+        var refusal = error
+        refusal.messageType = message.type.rawValue
         fail(refusal, serial: serial)
       }
     }

@@ -4,9 +4,6 @@ import Platform
 
 /// A producer's connection: one VM's buffers, scanouts and flushes (protocol.md section 3).
 final class ProducerSession: Session {
-  /// Freed buffers that a producer may leave unread before it counts as broken.
-  static let maximumFreed = 4096
-
   let hello: Hello
   let vm: VirtualMachine
   let peer: Peer
@@ -17,18 +14,21 @@ final class ProducerSession: Session {
   /// The scanouts whose flushes the producer was told to send to the hub.
   private var toldWanted = ScanoutSet.all
   private var memories: ProducerMemories
-  private var freed: [BufferID] = []
+  /// The VM as a party that offers and acquires.
+  let endpoint: PartyEndpoint
 
-  init(_ hello: Hello, vm: VirtualMachine, peer: Peer, hub: Hub) {
+  init(_ hello: Hello, vm: VirtualMachine, endpoint: PartyEndpoint, hub: Hub) {
     self.hello = hello
     self.vm = vm
-    self.peer = peer
+    self.endpoint = endpoint
+    peer = endpoint.peer
     self.hub = hub
     memories = ProducerMemories(space: hub.nextMemorySpace())
     vm.socketPath = hello.socketPath
     vm.memoryLimit = hello.memoryLimit
     vm.presence = .present
     for scanout in vm.scanouts { scanout.isAnnounced = false }
+    endpoint.otherBufferCount = { [weak self] in self?.buffers.count ?? 0 }
     noteContent()
   }
 
@@ -56,6 +56,8 @@ final class ProducerSession: Session {
       guard connected != vm.isConnected else { return }
       vm.isConnected = connected
       noteContent()
+    case .vmLedger(let report): vm.report = report
+    case .application(let message): try endpoint.received(message, serial: serial, descriptor: descriptor)
     case .producerLinkReady:
       takesLinks = true
       hub.scheduleLayout()
@@ -66,7 +68,7 @@ final class ProducerSession: Session {
   }
 
   func pump() throws(Refusal) {
-    guard try tellFreed() else { return }
+    try endpoint.pump()
     for scanout in vm.scanouts {
       if let serial = scanout.unreported {
         guard peer.send(.flushLatched(scanout.index), serial: serial) else { return }
@@ -87,8 +89,9 @@ final class ProducerSession: Session {
   func ended() {
     vm.producerLeft()
     noteContent()
-    for entry in buffers.values { hub.retire(entry) }
+    for entry in buffers.values { hub.retire(entry, isOrphan: true) }
     buffers.removeAll()
+    endpoint.ended()
     links.removeAll()
     for memory in memories.removeAll() { hub.remove(memory) }
     hub.vmLeft()
@@ -106,14 +109,15 @@ final class ProducerSession: Session {
   private func register(
     _ buffer: BufferDescription, _ memory: MemoryDescription, _ descriptor: consuming FileDescriptor?
   ) throws(Refusal) {
-    guard buffers.count < Wire.maximumBuffers else {
+    guard buffers.count + endpoint.offers.count < Wire.maximumBuffers else {
       throw Refusal(.limit, reason: "more than \(Wire.maximumBuffers) buffers")
     }
     guard let descriptor else { throw Refusal(.malformed, reason: "no descriptor") }
     let checked = try CheckedMemory(memory, of: buffer.layout, descriptor, in: memories)
-    let entry = BufferEntry(buffer, memory, checked, owner: vm.name, session: self)
+    let entry = BufferEntry(buffer, memory, checked, owner: endpoint.party, endpoint: endpoint)
     try hub.registry.register(entry)
     buffers[buffer.id] = entry
+    hub.offered(entry)
   }
 
   private func unregister(_ id: BufferID) throws(Refusal) {
@@ -121,7 +125,7 @@ final class ProducerSession: Session {
       throw Refusal(.unknownObject, reason: "buffer \(id) is not registered")
     }
     for scanout in vm.scanouts where scanout.content?.buffer === entry { show(nil, on: scanout) }
-    hub.retire(entry)
+    hub.retire(entry, isOrphan: false)
   }
 
   private func unregister(_ memory: MemoryFileID) throws(Refusal) {
@@ -129,25 +133,6 @@ final class ProducerSession: Session {
       buffers.values.contains { $0.files.contains { $0 === memory } }
     }
     hub.remove(entry)
-  }
-
-  /// Nobody holds a buffer any more that the producer took back.
-  func noteFreed(_ id: BufferID) {
-    freed.append(id)
-    hub.schedule(peer)
-  }
-
-  private func tellFreed() throws(Refusal) -> Bool {
-    while let id = freed.last {
-      guard peer.send(.bufferFreed(id)) else {
-        guard freed.count <= Self.maximumFreed else {
-          throw Refusal(.limit, reason: "more than \(Self.maximumFreed) BUFFER_FREED are not read")
-        }
-        return false
-      }
-      freed.removeLast()
-    }
-    return true
   }
 
   // MARK: Scanouts

@@ -18,6 +18,8 @@ final class VirtualMachine {
   var producer: ProducerSession?
   var socketPath = ""
   var memoryLimit: UInt64 = 0
+  /// What its producer reported last.
+  var report: LedgerReport?
   /// Whether a VMM is connected to the producer.
   var isConnected = false
   /// The scanouts that somebody named, whether the producer announced them or not; in order.
@@ -54,6 +56,7 @@ final class VirtualMachine {
   func producerLeft() {
     producer = nil
     isConnected = false
+    report = nil
     presence = .gone(since: .now)
     for scanout in scanouts { scanout.reset() }
   }

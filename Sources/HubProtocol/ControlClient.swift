@@ -61,6 +61,7 @@ public final class ControlClient {
   /// The buffers, by owner and id.
   public func buffers() throws(ControlError) -> [BufferRecord] {
     try list(.buffers) { if case .bufferRecord(let record) = $0 { record } else { nil } }
+      .sorted { ($0.owner, $0.buffer.id.high, $0.buffer.id.low) < ($1.owner, $1.buffer.id.high, $1.buffer.id.low) }
   }
 
   /// The displays, by name.
@@ -71,6 +72,42 @@ public final class ControlClient {
   /// The connections of the hub.
   public func clients() throws(ControlError) -> [ClientRecord] {
     try list(.clients) { if case .clientRecord(let record) = $0 { record } else { nil } }
+  }
+
+  /// The grants, in order of their numbers.
+  public func grants() throws(ControlError) -> [GrantRecord] {
+    var records: [GrantRecord] = []
+    var cursor: UInt64 = 0
+    repeat {
+      var next: UInt64 = 0
+      try request(.application(.grants(cursor: cursor))) { message, _ in
+        if case .application(.queryEnd(_, let following)) = message {
+          next = following
+          return true
+        }
+        if case .application(.grantRecord(let record)) = message { records.append(record) }
+        return false
+      }
+      guard next == 0 || next > cursor else { throw .malformed("list cursor") }
+      cursor = next
+    } while cursor != 0
+    return records
+  }
+
+  /// Gives a right; its number.
+  public func grant(_ grant: GrantRequest) throws(ControlError) -> GrantID {
+    var number: GrantID?
+    try request(.application(.grant(grant))) { message, _ in
+      if case .application(.accepted(let id)) = message { number = id }
+      return true
+    }
+    guard let number else { throw .malformed("no number of a grant") }
+    return number
+  }
+
+  /// Takes a right back.
+  public func revoke(_ id: GrantID) throws(ControlError) {
+    try request(.application(.revoke(id))) { _, _ in true }
   }
 
   /// The frame of a display, or of the first one.
@@ -97,9 +134,9 @@ public final class ControlClient {
 
   private func list<Record>(_ kind: ListKind, _ record: (Message) -> Record?) throws(ControlError) -> [Record] {
     var records: [Record] = []
-    var cursor: UInt32 = 0
+    var cursor: UInt64 = 0
     repeat {
-      var next: UInt32 = 0
+      var next: UInt64 = 0
       try request(.list(kind, cursor: cursor)) { message, _ in
         if case .listEnd(_, let following) = message {
           next = following

@@ -150,6 +150,21 @@ public final class HubConnection {
     outgoingOwners.removeAll(keepingCapacity: true)
   }
 
+  /// Whether a message fits that has at most so many bytes and a descriptor; what is unsent is sent if that helps.
+  public func makeRoom(_ byteCount: Int) -> Bool {
+    guard socket != nil, !isBroken else { return false }
+    if hasRoom(byteCount) { return true }
+    transmit()
+    return hasRoom(byteCount)
+  }
+
+  private func hasRoom(_ byteCount: Int) -> Bool {
+    outgoing.count - outgoingCount >= byteCount && outgoingOwners.count < Wire.maximumPacketDescriptors
+  }
+
+  /// Whether the socket took less than it was given.
+  public var isFull: Bool { isBlocked }
+
   /// Whether a packet waits for a full socket.
   public var hasUnsent: Bool { outgoingCount > 0 }
 

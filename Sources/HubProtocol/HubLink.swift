@@ -24,10 +24,16 @@ protocol HubLinkClient: AnyObject {
   /// A new connection: HELLO is sent, everything has to be announced again.
   func linkOpened()
   func linkReceived(_ message: Message, serial: UInt64, descriptor: consuming FileDescriptor?)
+  /// The hub declined a request; the connection goes on.
+  func linkDeclined(_ refusal: Refusal, serial: UInt64)
   /// The time to send what is not sent yet.
   func linkPump()
   func linkLost()
   func linkChanged(_ state: HubLinkState)
+}
+
+extension HubLinkClient {
+  func linkDeclined(_ refusal: Refusal, serial: UInt64) {}
 }
 
 /// A connection to the hub that comes back by itself: 50 ms after it was lost, then in doubling steps up to 1 s.
@@ -127,6 +133,7 @@ final class HubLink: HubConnectionHandler {
     case .welcome(let welcome):
       wait = Self.shortestWait
       change(to: .connected(instance: welcome.instance))
+    case .error(let refusal) where refusal.code.isDecline: client?.linkDeclined(refusal, serial: serial)
     case .error(let refusal): self.refusal = refusal
     default: client?.linkReceived(message, serial: serial, descriptor: descriptor)
     }

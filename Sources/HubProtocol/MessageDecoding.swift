@@ -22,7 +22,7 @@ extension Message {
     switch type {
     case .hello, .welcome, .error: try self.init(common: type, &reader)
     case .bufferRegister, .bufferUnregister, .scanoutSet, .flush, .cursorSet, .cursorMove, .vmState, .flushLatched,
-      .scanoutMode, .memoryRegister, .memoryUnregister, .bufferFreed, .scanoutRequirements:
+      .scanoutMode, .memoryRegister, .memoryUnregister, .bufferFreed, .scanoutRequirements, .vmLedger:
       try self.init(producer: type, &reader)
     case .displayAnnounce, .frameRegister, .layerLatched, .bufferRelease, .layerRecall, .layerSet, .layerRemove,
       .layerContent, .layerDamage, .layerCursor, .layerCursorMove, .bufferRetired, .layersSettled,
@@ -33,6 +33,7 @@ extension Message {
       try self.init(link: type, &reader)
     case .list, .screenshot, .listEnd, .vmRecord, .bufferRecord, .displayRecord, .clientRecord, .frame:
       try self.init(control: type, &reader)
+    default: self = .application(try ApplicationMessage(type, &reader))
     }
   }
 
@@ -61,6 +62,7 @@ extension Message {
       self = .memoryRegister(memory, byteCount: try reader.byteCount())
     case .memoryUnregister: self = .memoryUnregister(try reader.memoryFile())
     case .bufferFreed: self = .bufferFreed(try reader.bufferID())
+    case .vmLedger: self = .vmLedger(try LedgerReport(&reader))
     case .scanoutRequirements:
       let scanout = try reader.scanout()
       self = .scanoutRequirements(scanout, try ScanoutRequirements(&reader))
@@ -114,9 +116,13 @@ extension Message {
     switch type {
     case .list:
       guard let kind = ListKind(rawValue: try reader.u32()) else { throw reader.bad("list kind") }
-      self = .list(kind, cursor: try reader.u32())
+      try reader.zero32()
+      self = .list(kind, cursor: try reader.u64())
     case .screenshot: self = .screenshot(try reader.optionalName())
-    case .listEnd: self = .listEnd(count: try reader.u32(), next: try reader.u32())
+    case .listEnd:
+      let count = try reader.u32()
+      try reader.zero32()
+      self = .listEnd(count: count, next: try reader.u64())
     case .vmRecord: self = .vmRecord(try VMRecord(&reader))
     case .bufferRecord: self = .bufferRecord(try BufferRecord(&reader))
     case .displayRecord: self = .displayRecord(try DisplayRecord(&reader))

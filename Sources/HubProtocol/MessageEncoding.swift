@@ -14,12 +14,15 @@ extension Message {
     case .bufferRegister: 80
     case .frameRegister: 48
     case .bufferUnregister, .bufferRelease, .bufferRetired, .bufferFreed: 16
+    case .vmLedger: LedgerReport.byteCount
+    case .application(let message): message.payloadByteCount
     case .scanoutSet: 48
     case .flush, .layerDamage: 24
     case .cursorSet(_, let cursor): 24 + (cursor.image == nil ? 0 : Wire.cursorByteCount)
     case .cursorMove, .scanoutMode, .layerCursorMove, .memoryRegister, .scanoutRequirements, .memoryRemove: 16
     case .memorySet: 24
-    case .memoryUnregister, .consumerKinds, .vmState, .flushLatched, .layerLatched, .layerRemove, .list, .listEnd: 8
+    case .memoryUnregister, .consumerKinds, .vmState, .flushLatched, .layerLatched, .layerRemove: 8
+    case .list, .listEnd: 16
     case .displayAnnounce: 144
     case .layerRecall: 80
     case .layerSet: 104
@@ -30,8 +33,8 @@ extension Message {
     case .producerLinkReady, .linkRoute, .flushesLinked, .producerLink, .linkScanouts, .flushesWanted, .linkDamage,
       .consumerLinkReady, .consumerLink, .linkLatched:
       linkPayloadByteCount
-    case .vmRecord(let vm): 224 + 32 * min(vm.scanouts.count, ScanoutIndex.maximumCount)
-    case .bufferRecord: 160
+    case .vmRecord(let vm): 224 + LedgerReport.byteCount + 32 * min(vm.scanouts.count, ScanoutIndex.maximumCount)
+    case .bufferRecord: 232
     case .displayRecord: 216
     case .clientRecord: 104
     case .frame: 112
@@ -114,16 +117,20 @@ extension Message {
       writer.i32(x)
       writer.i32(y)
     case .layersSettled: break
+    case .vmLedger(let report): report.write(to: &writer)
+    case .application(let message): message.write(to: &writer)
     case .producerLinkReady, .linkRoute, .flushesLinked, .producerLink, .linkScanouts, .flushesWanted, .linkDamage,
       .consumerLinkReady, .consumerLink, .linkLatched:
       writeLinkPayload(to: &writer)
     case .list(let kind, let cursor):
       writer.u32(kind.rawValue)
-      writer.u32(cursor)
+      writer.u32(0)
+      writer.u64(cursor)
     case .screenshot(let display): writer.name(display)
     case .listEnd(let count, let next):
       writer.u32(count)
-      writer.u32(next)
+      writer.u32(0)
+      writer.u64(next)
     case .vmRecord(let record): record.write(to: &writer)
     case .bufferRecord(let record): record.write(to: &writer)
     case .displayRecord(let record): record.write(to: &writer)

@@ -1,4 +1,4 @@
-/// The number of each message (protocol.md sections 2 to 5, 10 and 12).
+/// The number of each message (protocol.md sections 2 to 5, 8, 10 and 12).
 public enum MessageType: UInt16, Sendable, CaseIterable {
   case hello = 0x0001
   case welcome = 0x0002
@@ -20,10 +20,12 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
   case linkDamage = 0x0138
   case memoryRegister = 0x0108
   case memoryUnregister = 0x0109
+  case vmLedger = 0x010a
   case flushLatched = 0x0181
   case scanoutMode = 0x0182
   case bufferFreed = 0x0183
   case scanoutRequirements = 0x0184
+  case bufferRevoked = 0x0185
 
   case displayAnnounce = 0x0201
   case frameRegister = 0x0202
@@ -54,6 +56,30 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
   case clientRecord = 0x0385
   case frame = 0x0386
 
+  case bufferOffer = 0x0401
+  case bufferWithdraw = 0x0402
+  case bufferUpdate = 0x0403
+  case acquire = 0x0404
+  case release = 0x0405
+  case done = 0x0406
+  case lookup = 0x0407
+  case query = 0x0408
+  case partyConstraints = 0x0409
+  case requirements = 0x040a
+  case grant = 0x040b
+  case revoke = 0x040c
+  case grants = 0x040d
+  case accepted = 0x0481
+  case acquired = 0x0482
+  case updated = 0x0483
+  case revoked = 0x0484
+  case retired = 0x0485
+  case requirementsMerged = 0x0486
+  case bufferInfo = 0x0487
+  case queryEnd = 0x0488
+  case bufferDone = 0x0489
+  case grantRecord = 0x048a
+
   /// Whether such a message carries a descriptor.
   enum DescriptorRule {
     case none, one, optional
@@ -61,8 +87,10 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
 
   var descriptorRule: DescriptorRule {
     switch self {
-    case .bufferRegister, .frameRegister, .frame, .memoryRegister, .memorySet, .producerLink, .consumerLink: .one
-    case .layerContent: .optional
+    case .bufferRegister, .frameRegister, .frame, .memoryRegister, .memorySet, .producerLink, .consumerLink,
+      .bufferOffer, .acquired:
+      .one
+    case .layerContent, .bufferUpdate, .done, .updated, .bufferDone: .optional
     default: .none
     }
   }

@@ -8,6 +8,8 @@ public enum Role: UInt32, Sendable, CustomStringConvertible {
   case consumer = 2
   /// Asks: `muntin list`, `muntin screenshot`.
   case control = 3
+  /// Offers and acquires buffers: a program of its own.
+  case application = 4
 
   /// The word for people.
   public var description: String {
@@ -15,6 +17,7 @@ public enum Role: UInt32, Sendable, CustomStringConvertible {
     case .producer: "producer"
     case .consumer: "consumer"
     case .control: "control"
+    case .application: "application"
     }
   }
 }
@@ -235,6 +238,7 @@ public enum Message: Equatable, Sendable {
   case flushLatched(ScanoutIndex)
   case scanoutMode(ScanoutIndex, Size)
   case bufferFreed(BufferID)
+  case vmLedger(LedgerReport)
   case scanoutRequirements(ScanoutIndex, ScanoutRequirements)
 
   case displayAnnounce(DisplayDescription)
@@ -265,14 +269,17 @@ public enum Message: Equatable, Sendable {
   case consumerLink(LinkID, vm: PeerName)
   case linkLatched(ScanoutIndex)
 
-  case list(ListKind, cursor: UInt32)
+  case list(ListKind, cursor: UInt64)
   case screenshot(PeerName?)
-  case listEnd(count: UInt32, next: UInt32)
+  case listEnd(count: UInt32, next: UInt64)
   case vmRecord(VMRecord)
   case bufferRecord(BufferRecord)
   case displayRecord(DisplayRecord)
   case clientRecord(ClientRecord)
   case frame(BufferDescription, display: PeerName)
+
+  /// Of parties that offer and acquire buffers.
+  indirect case application(ApplicationMessage)
 
   /// Its number.
   public var type: MessageType {
@@ -292,6 +299,8 @@ public enum Message: Equatable, Sendable {
     case .flushLatched: .flushLatched
     case .scanoutMode: .scanoutMode
     case .bufferFreed: .bufferFreed
+    case .vmLedger: .vmLedger
+    case .application(let message): message.type
     case .scanoutRequirements: .scanoutRequirements
     case .displayAnnounce: .displayAnnounce
     case .frameRegister: .frameRegister

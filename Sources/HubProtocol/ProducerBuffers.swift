@@ -8,6 +8,8 @@ struct ProducerBuffers {
     let memory: MemoryDescription
     let descriptor: SharedDescriptor
     var isAnnounced = false
+    /// Whether an earlier hub knew it, whose consumers may still have it mapped although this one knows of none.
+    var isFromEarlierHub = false
   }
 
   private struct MemoryFile {
@@ -21,19 +23,22 @@ struct ProducerBuffers {
   private var unregisteredMemories: [MemoryFileID] = []
   private var registrations: [BufferID: Registration] = [:]
   private var unregistered: [BufferID] = []
-  /// Taken back, and not freed by the hub yet.
-  private var retired: Set<BufferID> = []
+  /// Taken back, and not freed by the hub yet; whether an earlier hub knew it.
+  private var retired: [BufferID: Bool] = [:]
 
   /// A connection to a hub that knows nothing.
   ///
   /// - Returns: the buffers that nobody will tell to be freed any more.
   mutating func forgetAnnounced() -> [BufferID] {
     for memory in memories.keys { memories[memory]?.isAnnounced = false }
-    for id in registrations.keys { registrations[id]?.isAnnounced = false }
+    for (id, registration) in registrations where registration.isAnnounced {
+      registrations[id]?.isAnnounced = false
+      registrations[id]?.isFromEarlierHub = true
+    }
     unregisteredMemories.removeAll()
     unregistered.removeAll()
     defer { retired.removeAll() }
-    return Array(retired)
+    return Array(retired.keys)
   }
 
   // MARK: Changes
@@ -71,20 +76,22 @@ struct ProducerBuffers {
     case unknown
     /// Nobody but the owner knew it.
     case freed
+    /// The hub that knew it is gone: nobody says whether its consumers still have it.
+    case unsure
     /// The hub says when it is freed.
     case waits
   }
 
   mutating func retire(_ id: BufferID) -> Retirement {
     guard let registration = registrations.removeValue(forKey: id) else { return .unknown }
-    guard registration.isAnnounced else { return .freed }
+    guard registration.isAnnounced else { return registration.isFromEarlierHub ? .unsure : .freed }
     unregistered.append(id)
-    retired.insert(id)
+    retired[id] = registration.isFromEarlierHub
     return .waits
   }
 
-  /// The hub has freed a buffer; false when it was not waited for.
-  mutating func noteFreed(_ id: BufferID) -> Bool { retired.remove(id) != nil }
+  /// The hub has freed a buffer: whether consumers of an earlier hub may still have it; nil when it was not waited for.
+  mutating func noteFreed(_ id: BufferID) -> Bool? { retired.removeValue(forKey: id) }
 
   // MARK: Telling
 

@@ -43,7 +43,9 @@ extension ProducerClient {
   }
 
   func receiveFreed(_ id: BufferID) {
-    if buffers.noteFreed(id) { delegate?.producer(self, freed: id) }
+    guard let isFromEarlierHub = buffers.noteFreed(id) else { return }
+    if isFromEarlierHub { delegate?.producer(self, revoked: id) }
+    delegate?.producer(self, freed: id)
   }
 }
 
@@ -53,4 +55,6 @@ extension ProducerClientDelegate {
   }
   /// Nothing: for producers that keep no account.
   public func producer(_ client: ProducerClient, freed buffer: BufferID) {}
+  /// Nothing: for producers that cannot take memory back.
+  public func producer(_ client: ProducerClient, revoked buffer: BufferID) {}
 }

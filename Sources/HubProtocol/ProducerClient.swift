@@ -12,6 +12,9 @@ public protocol ProducerClientDelegate: AnyObject {
   func producer(_ client: ProducerClient, requires requirements: ScanoutRequirements, of scanout: ScanoutIndex)
   /// Nobody holds a buffer any more that was given to `retire`: its memory and what is charged for it can be given back.
   func producer(_ client: ProducerClient, freed buffer: BufferID)
+  /// A consumer did not release a buffer in time, or nobody knows whether one did, and it may still be mapped; `freed`
+  /// follows when it was retired.
+  func producer(_ client: ProducerClient, revoked buffer: BufferID)
   /// The hub came or went (for logs).
   func producer(_ client: ProducerClient, link: HubLinkState)
 }
@@ -32,6 +35,8 @@ public final class ProducerClient {
   var scanouts = [ProducerScanout](repeating: ProducerScanout(), count: ScanoutIndex.maximumCount)
   private var isConnected = false
   private var needsState = false
+  private var ledger: LedgerReport?
+  private var needsLedger = false
   private var isTimerArmed = false
   private let takesLinks: Bool
   private var needsLinkReady = false
@@ -70,6 +75,14 @@ public final class ProducerClient {
     guard connected != isConnected else { return }
     isConnected = connected
     needsState = true
+    link.schedulePump()
+  }
+
+  /// What the VM has of this host, for the hub's lists; the newest wins.
+  public func report(_ ledger: LedgerReport) {
+    guard ledger != self.ledger else { return }
+    self.ledger = ledger
+    needsLedger = true
     link.schedulePump()
   }
 
@@ -113,6 +126,7 @@ public final class ProducerClient {
   public func retire(_ id: BufferID) -> Bool {
     let retirement = buffers.retire(id)
     if retirement == .unknown { return false }
+    if retirement == .unsure { delegate?.producer(self, revoked: id) }
     for index in scanouts.indices where scanouts[index].content?.buffer == id { turnOff(ScanoutIndex(index)) }
     link.schedulePump()
     return retirement == .waits
@@ -224,6 +238,7 @@ extension ProducerClient: HubLinkClient {
   func linkOpened() {
     for index in scanouts.indices { scanouts[index].forgetAnnounced() }
     needsState = true
+    needsLedger = ledger != nil
     needsLinkReady = takesLinks
     needsCounts = false
     wanted = .all
@@ -242,6 +257,7 @@ extension ProducerClient: HubLinkClient {
     case .scanoutMode(let scanout, let mode): delegate?.producer(self, wants: mode, of: scanout)
     case .scanoutRequirements(let scanout, let requirements): receive(requirements, of: scanout)
     case .bufferFreed(let id): receiveFreed(id)
+    case .application(.bufferRevoked(let id)): delegate?.producer(self, revoked: id)
     default: break
     }
   }
@@ -251,7 +267,10 @@ extension ProducerClient: HubLinkClient {
       scanouts[index].hubLatched = scanouts[index].hubSent
       settle(ScanoutIndex(index))
     }
-    for id in buffers.forgetAnnounced() { delegate?.producer(self, freed: id) }
+    for id in buffers.forgetAnnounced() {
+      delegate?.producer(self, revoked: id)
+      delegate?.producer(self, freed: id)
+    }
   }
 
   /// Who comes to watch by way of the hub has missed what went by links only: everything is damaged.
@@ -270,7 +289,8 @@ extension ProducerClient: HubLinkClient {
   }
 
   func linkPump() {
-    guard pumpState(), pumpScanouts(), buffers.pumpUnregistered(on: link), pumpFlushes(), pumpLinks(), pumpCounts()
+    guard pumpState(), pumpLedger(), pumpScanouts(), buffers.pumpUnregistered(on: link), pumpFlushes(), pumpLinks(),
+      pumpCounts()
     else {
       return
     }
@@ -281,6 +301,13 @@ extension ProducerClient: HubLinkClient {
     guard needsState else { return true }
     guard link.send(.vmState(connected: isConnected)) else { return false }
     needsState = false
+    return true
+  }
+
+  private func pumpLedger() -> Bool {
+    guard needsLedger, let ledger else { return true }
+    guard link.send(.vmLedger(ledger)) else { return false }
+    needsLedger = false
     return true
   }
 

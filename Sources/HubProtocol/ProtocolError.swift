@@ -61,6 +61,22 @@ public enum ErrorCode: UInt32, Sendable, CaseIterable {
   case badBuffer = 6
   /// A buffer or scanout that was not announced.
   case unknownObject = 7
-  /// A control request named something that does not exist; the connection stays.
+  /// A request named something that does not exist, or that the peer may not know of.
   case notFound = 8
+  /// A request would exceed a limit of the peer's; nothing changed.
+  case overLimit = 9
+  /// Constraints leave nothing.
+  case disagreement = 10
+  /// The owner has another buffer of that name.
+  case nameTaken = 11
+  /// A buffer was not released in time.
+  case revoked = 12
+
+  /// Whether it answers one request, and the connection goes on.
+  public var isDecline: Bool {
+    switch self {
+    case .notFound, .overLimit, .disagreement, .nameTaken: true
+    case .malformed, .version, .notPermitted, .nameInUse, .limit, .badBuffer, .unknownObject, .revoked: false
+    }
+  }
 }

@@ -17,6 +17,7 @@ extension VMRecord {
     guard count <= UInt32(ScanoutIndex.maximumCount) else { throw reader.bad("scanouts") }
     try reader.zero64()
     scanouts = []
+    ledger = try LedgerReport(&reader)
     for _ in 0..<count { scanouts.append(try Scanout(&reader)) }
   }
 
@@ -32,6 +33,7 @@ extension VMRecord {
     let listed = scanouts.prefix(ScanoutIndex.maximumCount)
     writer.u32(UInt32(listed.count))
     writer.u64(0)
+    ledger.write(to: &writer)
     for scanout in listed { scanout.write(to: &writer) }
   }
 }
@@ -61,8 +63,9 @@ extension BufferRecord {
     guard let state = State(rawValue: try reader.u32()) else { throw reader.bad("state") }
     self.state = state
     leases = try reader.u32()
-    owner = try reader.name()
+    owner = try reader.party()
     memory = try MemoryDescription(&reader)
+    name = try reader.optionalName()
   }
 
   func write(to writer: inout WireWriter) {
@@ -70,8 +73,9 @@ extension BufferRecord {
     writer.u64(bytes)
     writer.u32(state.rawValue)
     writer.u32(leases)
-    writer.name(owner)
+    writer.party(owner)
     memory.write(to: &writer)
+    writer.name(name)
   }
 }
 

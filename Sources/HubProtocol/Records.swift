@@ -71,13 +71,15 @@ public struct VMRecord: Equatable, Sendable {
   public var state: State
   /// Of the producer; 0 when there is none.
   public var processID: Int32
+  /// What it has of the host's memory, and what it may have.
+  public var ledger: LedgerReport
   /// Its screens, in order.
   public var scanouts: [Scanout]
 
   /// A VM.
   public init(
     name: PeerName, socketPath: String, memoryLimit: UInt64, bytes: UInt64, flushes: UInt64, buffers: UInt32,
-    state: State, processID: Int32, scanouts: [Scanout]
+    state: State, processID: Int32, ledger: LedgerReport = LedgerReport(), scanouts: [Scanout]
   ) {
     self.name = name
     self.socketPath = socketPath
@@ -87,6 +89,7 @@ public struct VMRecord: Equatable, Sendable {
     self.buffers = buffers
     self.state = state
     self.processID = processID
+    self.ledger = ledger
     self.scanouts = scanouts
   }
 }
@@ -101,6 +104,8 @@ public struct BufferRecord: Equatable, Sendable {
     case leased = 2
     /// Its owner took it back, consumers still hold it.
     case retired = 3
+    /// Somebody may read it, nobody does.
+    case shared = 4
 
     /// The word for people.
     public var description: String {
@@ -108,14 +113,17 @@ public struct BufferRecord: Equatable, Sendable {
       case .registered: "registered"
       case .leased: "leased"
       case .retired: "retired"
+      case .shared: "shared"
       }
     }
   }
 
   /// Its id and layout.
   public var buffer: BufferDescription
-  /// The VM that registered it.
-  public var owner: PeerName
+  /// Whose it is.
+  public var owner: Party
+  /// Its name among its owner's buffers.
+  public var name: PeerName?
   /// What its memory is, and why.
   public var memory: MemoryDescription
   /// What it costs: the bytes of its memory file, or its own in a VM's memory.
@@ -127,11 +135,13 @@ public struct BufferRecord: Equatable, Sendable {
 
   /// A buffer.
   public init(
-    buffer: BufferDescription, memory: MemoryDescription, owner: PeerName, bytes: UInt64, state: State, leases: UInt32
+    buffer: BufferDescription, memory: MemoryDescription, owner: Party, name: PeerName? = nil, bytes: UInt64,
+    state: State, leases: UInt32
   ) {
     self.buffer = buffer
     self.memory = memory
     self.owner = owner
+    self.name = name
     self.bytes = bytes
     self.state = state
     self.leases = leases

@@ -6,7 +6,7 @@ import HubProtocol
 final class Bench {
   /// What can be asked for by itself.
   enum Part: String, CaseIterable {
-    case commands, population, transfers, flushes, composition, idle, memory
+    case commands, population, transfers, flushes, composition, idle, memory, buffers
   }
 
   let results = Results()
@@ -33,6 +33,7 @@ final class Bench {
     if parts.contains(.flushes) { try runFlushes(folder) }
     if parts.contains(.composition) { try runComposition() }
     if !parts.isDisjoint(with: [.idle, .memory]) { try runResting(folder) }
+    if parts.contains(.buffers) { try runBuffers(folder) }
   }
 
   private func runDevice(_ folder: WorkFolder) throws(BenchError) {
@@ -72,6 +73,13 @@ final class Bench {
     for round in 0..<rounds {
       progress("round \(round + 1) of \(rounds): composition")
       try Composition.measure(results, round: round)
+    }
+  }
+
+  private func runBuffers(_ folder: WorkFolder) throws(BenchError) {
+    for round in 0..<min(rounds, 5) {
+      progress("round \(round + 1): buffers")
+      try SharedBuffers.measure(programs, folder, results)
     }
   }
 

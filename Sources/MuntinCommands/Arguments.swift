@@ -31,6 +31,30 @@ enum ArgumentValue {
     return size
   }
 
+  /// A limit of a ledger's line.
+  struct Limit: Equatable, Sendable {
+    let quantity: Ledger.Quantity
+    let amount: Int
+  }
+
+  /// Reads "buffers=1000" or "imported=1G".
+  static func limit(_ text: String) throws -> Limit {
+    let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+    let quantity = Ledger.Quantity.allCases.first { $0.key == parts[0] }
+    let amount = parts.count == 2 ? Int(parts[1]) ?? MemorySize(String(parts[1]))?.bytes : nil
+    guard let quantity, let amount, amount >= 0 else {
+      let keys = Ledger.Quantity.allCases.map(\.key).joined(separator: ", ")
+      throw ValidationError("give WHAT=AMOUNT, such as buffers=1000; WHAT is one of \(keys)")
+    }
+    return Limit(quantity: quantity, amount: amount)
+  }
+
+  /// A party.
+  static func party(_ text: String) throws -> Party {
+    guard let party = Party(text) else { throw ValidationError("give \(Party.expectation)") }
+    return party
+  }
+
   /// The name of a VM or a display.
   static func name(_ text: String) throws -> PeerName {
     guard let name = PeerName(text) else {

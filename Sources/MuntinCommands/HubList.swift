@@ -9,13 +9,15 @@ struct HubList {
   init(vms: [VMRecord]) {
     table = TextTable([
       .init("NAME"), .init("STATE"), .init("SCREENS"), .init("MEMORY", .right), .init("LIMIT", .right),
-      .init("FLUSHES", .right), .init("PID", .right), .init("SOCKET"),
+      .init("SHARED", .right), .init("IMPORTED", .right), .init("BUFFERS", .right), .init("FLUSHES", .right),
+      .init("PID", .right), .init("SOCKET"),
     ])
     for vm in vms {
       table.add([
-        vm.name.text, "\(vm.state)", Self.screens(vm.scanouts), ByteText.of(vm.bytes),
-        vm.memoryLimit == 0 ? "-" : ByteText.of(vm.memoryLimit), "\(vm.flushes)", Self.pid(vm.processID),
-        vm.socketPath.isEmpty ? "-" : vm.socketPath,
+        vm.name.text, "\(vm.state)", Self.screens(vm.scanouts), Self.bytes(vm.ledger.totals.hostAllocated),
+        vm.memoryLimit == 0 ? "-" : ByteText.of(vm.memoryLimit), Self.bytes(vm.ledger.totals.guestMemory),
+        Self.bytes(vm.ledger.totals.imported), "\(vm.ledger.totals.buffers)", "\(vm.flushes)",
+        Self.pid(vm.processID), vm.socketPath.isEmpty ? "-" : vm.socketPath,
       ])
     }
     json = .array(vms.map(Self.json))
@@ -28,7 +30,8 @@ struct HubList {
     ])
     for record in buffers {
       table.add([
-        "\(record.buffer.id)", record.owner.text, "\(record.buffer.layout.size)", "\(record.buffer.layout.format)",
+        "\(record.buffer.id)", Self.owner(record.owner), "\(record.buffer.layout.size)",
+        "\(record.buffer.layout.format)",
         ByteText.of(record.bytes), "\(record.memory.side)", "\(record.memory.way)", "\(record.state)",
         "\(record.leases)", "\(record.memory.reason)",
       ])
@@ -63,7 +66,33 @@ struct HubList {
     json = .array(clients.map(Self.json))
   }
 
+  init(grants: [GrantRecord]) {
+    table = TextTable([
+      .init("NUMBER", .right), .init("OWNER"), .init("TO"), .init("BUFFER"), .init("ACCESS"), .init("FROM"),
+    ])
+    for grant in grants {
+      table.add([
+        "\(grant.id)", "\(grant.owner)", "\(grant.grantee)", Self.object(grant.object) ?? "all", "\(grant.access)",
+        grant.isConfigured ? "configuration" : "request",
+      ])
+    }
+    json = .array(grants.map(Self.json))
+  }
+
   // MARK: For people
+
+  private static func bytes(_ count: Int) -> String { ByteText.of(UInt64(clamping: count)) }
+
+  /// A VM by its name alone.
+  private static func owner(_ party: Party) -> String { party.kind == .vm ? party.name.text : "\(party)" }
+
+  private static func object(_ object: GrantObject) -> String? {
+    switch object {
+    case .id(let id): "\(id)"
+    case .name(let name): name.text
+    case .everything: nil
+    }
+  }
 
   private static func screens(_ scanouts: [VMRecord.Scanout]) -> String {
     let words = scanouts.map { $0.isOn ? "\($0.shown)" : "\($0.mode) off" }
@@ -86,7 +115,27 @@ struct HubList {
       ("name", .string(vm.name.text)), ("state", .string("\(vm.state)")), ("pid", process(vm.processID)),
       ("socket", .string(vm.socketPath)), ("memory_limit", vm.memoryLimit == 0 ? .null : .count(vm.memoryLimit)),
       ("memory_used", .count(vm.bytes)), ("buffers", .count(vm.buffers)), ("flushes", .count(vm.flushes)),
-      ("scanouts", .array(vm.scanouts.map(json))),
+      ("scanouts", .array(vm.scanouts.map(json))), ("ledger", json(vm.ledger)),
+    ])
+  }
+
+  /// Each line of the ledger: what is used, and the limit if there is one.
+  private static func json(_ ledger: LedgerReport) -> JSONValue {
+    let lines = Ledger.Quantity.allCases.map { quantity -> (key: String, value: JSONValue) in
+      let limit = ledger.limits[quantity]
+      return (
+        quantity.key,
+        .object([("used", .count(ledger.totals[quantity])), ("limit", limit == .max ? .null : .count(limit))])
+      )
+    }
+    return .object(lines + [("promised", .count(ledger.promised))])
+  }
+
+  private static func json(_ grant: GrantRecord) -> JSONValue {
+    .object([
+      ("number", .count(grant.id.rawValue)), ("owner", .string("\(grant.owner)")), ("to", .string("\(grant.grantee)")),
+      ("buffer", object(grant.object).map { .string($0) } ?? .null), ("access", .string("\(grant.access)")),
+      ("configured", .boolean(grant.isConfigured)),
     ])
   }
 
@@ -99,7 +148,9 @@ struct HubList {
 
   private static func json(_ record: BufferRecord) -> JSONValue {
     .object([
-      ("id", .string("\(record.buffer.id)")), ("owner", .string(record.owner.text)),
+      ("id", .string("\(record.buffer.id)")), ("owner", .string(record.owner.name.text)),
+      ("owner_kind", .string("\(record.owner.kind)")),
+      ("name", record.name.map { .string($0.text) } ?? .null),
       ("size", extent(record.buffer.layout.size)), ("format", .string("\(record.buffer.layout.format)")),
       ("stride", .count(record.buffer.layout.stride)), ("offset", .count(record.buffer.layout.offset)),
       ("bytes", .count(record.bytes)), ("side", .string("\(record.memory.side)")),

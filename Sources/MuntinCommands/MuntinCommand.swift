@@ -22,12 +22,13 @@ public struct MuntinCommand: ParsableCommand {
         muntin up wall.toml               run it until Ctrl-C
         muntin list vms                   what is connected
         muntin screenshot wall.png        what a display shows
+        muntin list grants                who may use whose buffers
         muntin qemu-arguments alpha       how to attach a virtual machine
       """,
     version: version,
     subcommands: [
       UpCommand.self, ListCommand.self, ScreenshotCommand.self, QEMUArgumentsCommand.self, DoctorCommand.self,
-      GPUCommand.self, HubCommand.self, CompositorCommand.self,
+      GrantCommand.self, RevokeCommand.self, GPUCommand.self, HubCommand.self, CompositorCommand.self,
     ]
   )
 

@@ -122,7 +122,7 @@ private func isOpen(_ raw: Int32) -> Bool { fcntl(raw, F_GETFD) >= 0 }
   /// Each is a sample with one field overwritten (offset from the end of the header).
   @Test(arguments: [
     ("role 0", 4, 0),
-    ("role 4", 4, 4),
+    ("role 5", 4, 5),
     ("empty name", 8, 0),
     ("bytes after the end of the name", 70, 65),
     ("control character in the name", 8, 7),

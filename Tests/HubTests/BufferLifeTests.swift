@@ -181,4 +181,65 @@ import Testing
     #expect(consumer.descriptorCount == 2)
     #expect(world.hub?.registry.all.map(\.leases) == [2])
   }
+
+  @Test func `a display that never releases is cut off, and its buffers are free`() throws {
+    let world = try World { $0.leaseLimit = .milliseconds(60) }
+    let consumer = try world.raw()
+    let producer = try world.raw()
+    let buffer = try producer.becomeProducer()
+    try consumer.becomeConsumer()
+    _ = try consumer.shownLayer()
+    try producer.send(.bufferUnregister(buffer.description.id))
+    #expect(try consumer.refusal()?.code == .revoked)
+    let told = { (message: Message) -> String? in
+      switch message {
+      case .application(.bufferRevoked(let id)) where id == buffer.description.id: "revoked"
+      case .bufferFreed(let id) where id == buffer.description.id: "freed"
+      default: nil
+      }
+    }
+    _ = try producer.wait("freed") { if case .bufferFreed = $0 { true } else { nil } }
+    #expect(try producer.all { message, _ in told(message) } == ["revoked", "freed"])
+    #expect(world.hub?.registry.all.isEmpty == true)
+  }
+
+  @Test func `what a VM has is in the list, also what is held after its producer's death`() throws {
+    let world = try World()
+    let consumer = try world.raw()
+    var producer: RawPeer? = try world.raw()
+    let buffer = try #require(try producer?.becomeProducer())
+    try consumer.becomeConsumer()
+    _ = try consumer.shownLayer()
+    var totals = LedgerAmounts.nothing
+    totals.hostAllocated = buffer.memory.byteCount
+    totals.buffers = 1
+    try producer?.send(.vmLedger(LedgerReport(totals: totals, promised: 0, limits: .usualLimits)))
+    let ledger = { try world.ask { client throws(ControlError) in try client.vms() }.first?.ledger }
+    #expect(try ledger() == LedgerReport(totals: totals, promised: 0, limits: .usualLimits))
+    producer = nil
+    let retired = try consumer.wait("retired") { if case .bufferRetired(let id) = $0 { id } else { nil } }
+    #expect(try ledger()?.totals.hostAllocated == buffer.memory.byteCount)
+    try consumer.send(.bufferRelease(retired))
+    try world.wait("freed") { world.hub?.registry.all.isEmpty == true }
+    #expect(try ledger()?.totals == .nothing)
+  }
+
+  @Test(arguments: [Int.max, -1])
+  func `a ledger that cannot be is shown as far as it can be`(bytes: Int) throws {
+    let world = try World()
+    let consumer = try world.raw()
+    var producer: RawPeer? = try world.raw()
+    _ = try producer?.becomeProducer()
+    try consumer.becomeConsumer()
+    _ = try consumer.shownLayer()
+    var totals = LedgerAmounts.nothing
+    totals.hostAllocated = bytes
+    totals.guestMemory = bytes
+    try producer?.send(.vmLedger(LedgerReport(totals: totals, promised: bytes, limits: .nothing)))
+    try world.turn()
+    let record = try #require(try world.ask { client throws(ControlError) in try client.vms() }.first)
+    #expect(record.ledger.totals.hostAllocated == max(0, bytes))
+    producer = nil
+    try world.turn()
+  }
 }

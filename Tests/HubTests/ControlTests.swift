@@ -48,7 +48,8 @@ import Testing
       buffers == [
         BufferRecord(
           buffer: BufferDescription(id: buffer.id, layout: buffer.layout),
-          memory: MemoryDescription(hostFileOf: buffer.layout), owner: PeerName("a")!, bytes: UInt64(buffer.byteCount),
+          memory: MemoryDescription(hostFileOf: buffer.layout), owner: Party(.vm, PeerName("a")!),
+          bytes: UInt64(buffer.byteCount),
           state: .leased, leases: 1)
       ])
   }

@@ -86,6 +86,9 @@ final class World {
   var events: [HubEvent] = []
   private var keptAlive: [Any] = []
 
+  /// Keeps something for as long as the world.
+  func keep(_ thing: Any) { keptAlive.append(thing) }
+
   init(_ configure: (inout Hub.Configuration) -> Void = { _ in }, startsHub: Bool = true) throws {
     loop = try EventLoop()
     directory = try ScratchFolder()

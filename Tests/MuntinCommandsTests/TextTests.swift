@@ -55,6 +55,10 @@ import Testing
       VMRecord(
         name: try name("alpha"), socketPath: "/run/a.sock", memoryLimit: 256 << 20, bytes: 3 << 20, flushes: 42,
         buffers: 2, state: .connected, processID: 17,
+        ledger: LedgerReport(
+          totals: LedgerAmounts(
+            guestMemory: 8192, hostAllocated: 3 << 20, imported: 1024, bookkeeping: 48, buffers: 3, contexts: 1,
+            descriptors: 4, commands: 2), promised: 4096, limits: .usualLimits),
         scanouts: [
           .init(
             scanout: ScanoutIndex(0), isOn: true, mode: Size(width: 960, height: 720),
@@ -73,9 +77,9 @@ import Testing
   @Test func machinesForPeople() throws {
     #expect(
       HubList(vms: try vms()).table.description == """
-        NAME   STATE      SCREENS                 MEMORY      LIMIT  FLUSHES  PID  SOCKET
-        alpha  connected  1024x768, 640x480 off  3.0 MiB  256.0 MiB       42   17  /run/a.sock
-        b      expected   -                          0 B          -        0    -  -
+        NAME   STATE      SCREENS                 MEMORY      LIMIT   SHARED  IMPORTED  BUFFERS  FLUSHES  PID  SOCKET
+        alpha  connected  1024x768, 640x480 off  3.0 MiB  256.0 MiB  8.0 KiB   1.0 KiB        3       42   17  /run/a.sock
+        b      expected   -                          0 B          -      0 B       0 B        0        0    -  -
         """)
   }
 
@@ -84,9 +88,17 @@ import Testing
       HubList(vms: try vms()).json.description
         == #"[{"name":"alpha","state":"connected","pid":17,"socket":"/run/a.sock","memory_limit":268435456,"#
         + #""memory_used":3145728,"buffers":2,"flushes":42,"scanouts":[{"scanout":0,"on":true,"mode":"960x720","#
-        + #""shown":"1024x768","flushes":42},{"scanout":1,"on":false,"mode":"640x480","shown":null,"flushes":0}]},"#
+        + #""shown":"1024x768","flushes":42},{"scanout":1,"on":false,"mode":"640x480","shown":null,"flushes":0}],"ledger":{"#
+        + #""guest_memory":{"used":8192,"limit":null},"host_memory":{"used":3145728,"limit":268435456},"#
+        + #""imported":{"used":1024,"limit":1073741824},"bookkeeping":{"used":48,"limit":67108864},"#
+        + #""buffers":{"used":3,"limit":65536},"contexts":{"used":1,"limit":1024},"#
+        + #""descriptors":{"used":4,"limit":16384},"commands":{"used":2,"limit":1024},"promised":4096}},"#
         + #"{"name":"b","state":"expected","pid":null,"socket":"","memory_limit":null,"memory_used":0,"buffers":0,"#
-        + #""flushes":0,"scanouts":[]}]"#)
+        + #""flushes":0,"scanouts":[],"ledger":{"guest_memory":{"used":0,"limit":null},"#
+        + #""host_memory":{"used":0,"limit":null},"imported":{"used":0,"limit":null},"#
+        + #""bookkeeping":{"used":0,"limit":null},"buffers":{"used":0,"limit":null},"#
+        + #""contexts":{"used":0,"limit":null},"descriptors":{"used":0,"limit":null},"#
+        + #""commands":{"used":0,"limit":null},"promised":0}}]"#)
   }
 
   @Test func displaysForPeopleAndPrograms() throws {
@@ -110,17 +122,40 @@ import Testing
         + #""frame":true},{"name":"x","size":null,"refresh":0,"output":"","layers":0,"pid":null,"frame":false}]"#)
   }
 
+  @Test func grantsForPeopleAndPrograms() throws {
+    let (camera, recorder) = (Party(.application, try name("camera")), Party(.vm, try name("alpha")))
+    let list = HubList(grants: [
+      GrantRecord(
+        id: GrantID(rawValue: 1), owner: camera, grantee: recorder, object: .everything, access: .read,
+        isConfigured: true),
+      GrantRecord(
+        id: GrantID(rawValue: 12), owner: camera, grantee: recorder, object: .name(try name("front")),
+        access: .readWrite),
+    ])
+    #expect(
+      list.table.description == """
+        NUMBER  OWNER               TO        BUFFER  ACCESS      FROM
+             1  application:camera  vm:alpha  all     read        configuration
+            12  application:camera  vm:alpha  front   read-write  request
+        """)
+    #expect(
+      list.json.description
+        == #"[{"number":1,"owner":"application:camera","to":"vm:alpha","buffer":null,"access":"read","#
+        + #""configured":true},{"number":12,"owner":"application:camera","to":"vm:alpha","buffer":"front","#
+        + #""access":"read-write","configured":false}]"#)
+  }
+
   @Test func buffersForPeople() throws {
     let id = BufferID.random()
     let layout = try #require(PixelLayout(size: Size(width: 640, height: 480), format: .xrgb8888))
     let list = HubList(buffers: [
       BufferRecord(
         buffer: BufferDescription(id: id, layout: layout), memory: MemoryDescription(hostFileOf: layout),
-        owner: try name("alpha"), bytes: 640 * 480 * 4, state: .leased, leases: 2),
+        owner: Party(.vm, try name("alpha")), bytes: 640 * 480 * 4, state: .leased, leases: 2),
       BufferRecord(
         buffer: BufferDescription(id: id, layout: layout),
         memory: MemoryDescription(kind: .ranges, side: .guest, reason: .noUDMABuf, byteCount: 640 * 480 * 4),
-        owner: try name("beta"), bytes: 640 * 480 * 4, state: .registered, leases: 0),
+        owner: Party(.vm, try name("beta")), bytes: 640 * 480 * 4, state: .registered, leases: 0),
     ])
     #expect(
       list.table.description == """

@@ -68,6 +68,23 @@ import Testing
     #expect(heard.allSatisfy { $0 == 1 })
   }
 
+  @Test func `a handler may turn the loop itself`() throws {
+    let loop = try EventLoop()
+    let bells = try (0..<3).map { _ in try Doorbell() }
+    var heard = 0
+    for bell in bells {
+      _ = try loop.watch(bell.waiting.raw, for: .readable) { _ in
+        bell.drain()
+        heard += 1
+        try? loop.runOnce(timeout: .zero)
+      }
+    }
+    for bell in bells { bell.ring() }
+    try loop.runOnce(timeout: .zero)
+    try loop.runOnce(timeout: .zero)
+    #expect(bells.allSatisfy { !$0.drain() } && heard >= 3)
+  }
+
   @Test func `an unwatched descriptor is silent even when its event is already there`() throws {
     let loop = try EventLoop()
     let first = try Doorbell()

@@ -8,6 +8,7 @@ let fullConfiguration = """
   # Two machines, two displays.
   [hub]
   socket = "/run/muntin/hub.sock"
+  lease_limit = 2.5
 
   [[display]]
   name = "wall"
@@ -25,6 +26,7 @@ let fullConfiguration = """
   name = "alpha"
   socket = "/run/muntin/alpha.sock"
   memory_limit = "256M"
+  limits = { buffers = 100, imported = "1G", guest_memory = 4096 }
   command = [
     "qemu-system-x86_64",  # found in PATH
     "-m", "1G",
@@ -55,6 +57,25 @@ let fullConfiguration = """
   scanout = [
     { display = "wall", x = 960, y = 0, width = 960, height = 720, scale = "none" },
   ]
+
+  [[application]]
+  name = "camera"
+  user = 1234
+  memory_limit = "64M"
+
+  [[application]]
+  name = "recorder"
+  user = "root"
+
+  [[grant]]
+  owner = "application:camera"
+  buffer = "front"
+  to = "vm:alpha"
+  access = "read-write"
+
+  [[grant]]
+  owner = "vm:alpha"
+  to = "display:wall"
   """
 
 func configuration(_ text: String) throws -> Configuration {
@@ -113,12 +134,30 @@ func error(in text: String) -> ConfigurationError? {
     #expect(alpha.command == ["qemu-system-x86_64", "-m", "1G"])
     #expect(alpha.restart)
     #expect(alpha.memoryLimit == 256 << 20)
+    #expect(alpha.limits == ["buffers": 100, "imported": 1 << 30, "guest_memory": 4096])
     #expect(
       alpha.scanouts == [
         .init(
           display: "wall", area: Rectangle(x: 0, y: 0, width: 960, height: 720), layer: 2, scale: .fill, opacity: 0.5),
         .init(
           display: "spare", area: Rectangle(x: 10, y: 20, width: 320, height: 200), layer: 0, scale: .fit, opacity: 1),
+      ])
+  }
+
+  @Test func programsAndGrantsAreRead() throws {
+    let read = try configuration(fullConfiguration)
+    #expect(read.leaseLimit == 2.5)
+    #expect(
+      read.applications == [
+        .init(name: "camera", user: 1234, memoryLimit: 64 << 20), .init(name: "recorder", user: 0),
+      ])
+    let (camera, alpha) = (
+      Configuration.Party(kind: .application, name: "camera"), Configuration.Party(kind: .vm, name: "alpha")
+    )
+    #expect(
+      read.grants == [
+        .init(owner: camera, grantee: alpha, buffer: "front", access: .readWrite),
+        .init(owner: alpha, grantee: .init(kind: .display, name: "wall"), access: .read),
       ])
   }
 
@@ -182,6 +221,30 @@ func error(in text: String) -> ConfigurationError? {
     (configuration(more: "[[vm]]\nname = \"\""), 19, "1 to 63 letters"),
     (configuration(more: "x = ]"), 18, "not valid TOML"),
     (configuration(more: "z = 1\nz = 2"), 19, "not valid TOML"),
+    (configuration(hub: "[hub]\nlease_limit = 0"), 2, "\"lease_limit\" cannot be 0.0; it takes 0.1 to 3600.0"),
+    (configuration(machine: "limits = { bufers = 1 }"), 10, "did you mean \"buffers\"?"),
+    (configuration(machine: "limits = { buffers = -1 }"), 10, "\"buffers\" cannot be -1"),
+    (configuration(machine: "limits = { host_memory = 1 }"), 10, "[vm.limits] has no key \"host_memory\""),
+    (configuration(more: "[[application]]\nuser = 1"), 18, "[[application]] needs the key \"name\""),
+    (configuration(more: "[[application]]\nname = \"a\"\nuser = \"no such user\""), 20, "a user of this machine"),
+    (configuration(more: "[[application]]\nname = \"a\"\nuser = -1"), 20, "\"user\" cannot be -1"),
+    (
+      configuration(more: "[[application]]\nname = \"a\"\n[[application]]\nname = \"a\""), 21,
+      "application \"a\" is there already, on line 19"
+    ),
+    (configuration(more: "[[grant]]\nowner = \"vm:alpha\""), 18, "[[grant]] needs the key \"to\""),
+    (
+      configuration(more: "[[grant]]\nowner = \"alpha\"\nto = \"vm:alpha\""), 19,
+      "it takes \"vm:NAME\", \"application:NAME\" or \"display:NAME\""
+    ),
+    (
+      configuration(more: "[[grant]]\nowner = \"vm:alhpa\"\nto = \"application:x\""), 19,
+      "there is no vm:alhpa; there is \"alpha\""
+    ),
+    (
+      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"application:x\"\naccess = \"all\""), 21,
+      "it takes \"read\" or \"read-write\""
+    ),
     ("", 1, "no [[display]]"),
     ("display = 5", 1, "must be an array of tables"),
     ("display = [ 5 ]", 1, "must be a table"),

@@ -14,6 +14,8 @@
 int muntin_memfd_create(const char *name);
 /// fcntl(F_ADD_SEALS).
 int muntin_add_seals(int fd, int seals);
+/// fallocate(2): takes the first `count` bytes' pages out of a file, which keeps its size.
+int muntin_punch(int fd, size_t count);
 /// fcntl(F_GET_SEALS), negative when the file knows no seals.
 int muntin_get_seals(int fd);
 enum {

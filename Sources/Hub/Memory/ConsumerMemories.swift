@@ -7,6 +7,12 @@ struct ConsumerMemories {
   private let isTrusted: Bool
   /// What the consumer says that it can use.
   var stated: MemoryKind = .file
+  /// As constraints.
+  var constraints: Constraints {
+    var constraints = Constraints.unstated
+    constraints.memoryKinds = takes
+    return constraints
+  }
   private var told: Set<MemoryKey> = []
   private var removed: [MemoryKey] = []
 

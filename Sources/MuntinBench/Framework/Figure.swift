@@ -9,6 +9,7 @@ struct Figure: Hashable {
     case composition = "Composition"
     case idle = "Nothing changes"
     case memory = "Resident memory"
+    case buffers = "Buffers in the hub"
   }
 
   /// What the numbers count.
@@ -28,6 +29,7 @@ struct Figure: Hashable {
     case alone = "without them"
     case pixman = "pixman"
     case fullFrame = "full frame"
+    case hundred = "100 alive"
     case nothing = "-"
   }
 
@@ -36,6 +38,7 @@ struct Figure: Hashable {
     case ratioAtLeast(Double)
     case ratioAtMost(Double)
     case atMost(Double)
+    case atLeast(Double)
     /// Told for information.
     case none
   }

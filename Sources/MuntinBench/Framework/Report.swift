@@ -60,6 +60,7 @@ struct Report {
     case .ratioAtLeast(let least): "ratio ≥ \(Numbers.text(least))"
     case .ratioAtMost(let most): "ratio ≤ \(Numbers.text(most))"
     case .atMost(let most): "≤ \(Numbers.text(most))"
+    case .atLeast(let least): "≥ \(Numbers.text(least))"
     case .none: ""
     }
   }

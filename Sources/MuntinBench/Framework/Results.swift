@@ -20,6 +20,7 @@ final class Results {
       case .ratioAtLeast(let least): judge(ratio) { $0 >= least }
       case .ratioAtMost(let most): judge(ratio) { $0 <= most }
       case .atMost(let most): judge(Spread(ours)) { $0 <= most }
+      case .atLeast(let least): judge(Spread(ours)) { $0 >= least }
       case .none: .open
       }
     }

@@ -59,6 +59,15 @@ struct GPUCommand: ParsableCommand {
     transform: ArgumentValue.memorySize)
   var memoryLimit: MemorySize?
 
+  @Option(
+    name: .customLong("limit"),
+    help: ArgumentHelp(
+      "Another limit of the guest's; may be repeated.",
+      discussion: "Bytes: guest_memory, imported, bookkeeping. Counts: buffers, contexts, descriptors, commands.",
+      valueName: "what=amount"),
+    transform: ArgumentValue.limit)
+  var limits: [ArgumentValue.Limit] = []
+
   @Flag(help: "Print what the back-end can do, as JSON, and exit.")
   var printCapabilities = false
 
@@ -108,6 +117,7 @@ struct GPUCommand: ParsableCommand {
     options.vmName = machineName
     if !sizes.isEmpty { options.sizes = sizes }
     if let memoryLimit { options.limits.hostAllocated = memoryLimit.bytes }
+    for limit in limits { options.limits[limit.quantity] = limit.amount }
     try GPUProcess(options, logger: log.logger("muntin.gpu")).run()
   }
 

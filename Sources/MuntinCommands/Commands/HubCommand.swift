@@ -40,8 +40,9 @@ struct HubCommand: ParsableCommand {
     let configuration = try config.map { try Configuration(file: $0) }
     PartProcess.begin()
     let path = socketPath ?? configuration?.hubSocket ?? HubSocket.defaultPath
+    let settings = configuration.map { Hub.Configuration($0) } ?? Hub.Configuration()
     try HubProcess(
-      socketPath: path, layout: configuration.map { Layout($0) },
+      socketPath: path, configuration: settings,
       reload: config.map { file in { Layout(try Configuration(file: file)) } }, logger: log.logger("muntin.hub")
     ).run()
   }

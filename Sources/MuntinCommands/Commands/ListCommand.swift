@@ -5,12 +5,12 @@ import HubProtocol
 struct ListCommand: ParsableCommand {
   /// What can be listed.
   enum Kind: String, CaseIterable, ExpressibleByArgument {
-    case vms, buffers, displays, clients
+    case vms, buffers, displays, clients, grants
   }
 
   static let configuration = CommandConfiguration(
     commandName: "list",
-    abstract: "What the hub knows: virtual machines, buffers, displays, clients.",
+    abstract: "What the hub knows: virtual machines, buffers, displays, clients, grants.",
     discussion: """
       STATES of a VM
         connected   its VMM is there
@@ -20,10 +20,13 @@ struct ListCommand: ParsableCommand {
 
       --json prints an array of objects with these keys, to which later versions only add:
         vms       name, state, pid, socket, memory_limit, memory_used (bytes),
-                  buffers, flushes, scanouts: [scanout, on, mode, shown, flushes]
-        buffers   id, owner, size, format, stride, bytes, state, leases
+                  buffers, flushes, scanouts: [scanout, on, mode, shown, flushes],
+                  ledger: {guest_memory, host_memory, imported, bookkeeping (bytes), buffers,
+                  contexts, descriptors, commands: {used, limit}, promised (bytes)}
+        buffers   id, owner, owner_kind, name, size, format, stride, bytes, state, leases
         displays  name, size, refresh (mHz), output, layers, pid, frame
         clients   name, role, pid, uid, received, sent
+        grants    number, owner, to, buffer (its name or id), access, configured
       Sizes are "WIDTHxHEIGHT"; a pid, a mode or a size that is not known is null; a memory limit of null is none.
 
       EXAMPLES
@@ -32,7 +35,7 @@ struct ListCommand: ParsableCommand {
       """
   )
 
-  @Argument(help: ArgumentHelp("vms, buffers, displays or clients.", valueName: "what"))
+  @Argument(help: ArgumentHelp("vms, buffers, displays, clients or grants.", valueName: "what"))
   var kind: Kind
 
   @Flag(help: "Print JSON.")
@@ -48,6 +51,7 @@ struct ListCommand: ParsableCommand {
       case .buffers: HubList(buffers: try client.buffers())
       case .displays: HubList(displays: try client.displays())
       case .clients: HubList(clients: try client.clients())
+      case .grants: HubList(grants: try client.grants())
       }
     print(json ? list.json.lines : list.table.description)
   }

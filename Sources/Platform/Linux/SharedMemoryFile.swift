@@ -39,6 +39,11 @@ extension SharedMemory {
     return FileDescriptor(adopting: copy)
   }
 
+  /// Takes all pages out of the file, which keeps its size: its memory is free, and reads as zeros wherever it is mapped.
+  public static func punch(_ raw: Int32, count: Int) throws(SystemError) {
+    guard muntin_punch(raw, count) == 0 else { throw .last("fallocate(PUNCH_HOLE)") }
+  }
+
   /// How a reader of a peer's file is safe; nil for a file that is not to be read: here every honest peer can seal.
   public static func readerSafety(of raw: Int32) -> ReaderSafety? {
     has(raw, seals: MUNTIN_SEAL_SHRINK) ? .cannotShrink : nil

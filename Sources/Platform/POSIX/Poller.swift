@@ -53,8 +53,11 @@ struct Poller: ~Copyable {
     return Int32(events.count)
   }
 
-  /// One of the events that the last `wait` found.
-  func event(_ index: Int) -> (token: EventLoop.Token, readiness: EventLoop.Readiness) { events[index] }
+  /// One of the events that the last `wait` found; nobody's, when a handler has waited again meanwhile.
+  func event(_ index: Int) -> (token: EventLoop.Token, readiness: EventLoop.Readiness) {
+    guard index < events.count else { return (EventLoop.Token(slot: .max, generation: 0), []) }
+    return events[index]
+  }
 
   private mutating func note(_ slot: Int) {
     let found = Int32(entries[slot].revents)

@@ -51,6 +51,11 @@ extension SharedMemory {
     throw SystemError(call: "reopen for reading", code: ENOTSUP)
   }
 
+  /// POSIX cannot: the memory lives until nobody has it mapped.
+  public static func punch(_ raw: Int32, count: Int) throws(SystemError) {
+    throw SystemError(call: "take pages out of a file", code: ENOTSUP)
+  }
+
   /// How a reader of a peer's file is safe; nil for what is no memory file.
   public static func readerSafety(of raw: Int32) -> ReaderSafety? {
     isMemoryFile(raw) ? .mustGuard : nil

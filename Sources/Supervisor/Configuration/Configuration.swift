@@ -48,6 +48,8 @@ public struct Configuration: Equatable, Sendable {
     public var socket: String
     /// How many bytes of host buffers it may have; nil for the back-end's own limit.
     public var memoryLimit: Int?
+    /// Other limits, by the words of the ledger's lines (`Ledger.Quantity.key`).
+    public var limits: [String: Int]
     /// The program that runs the machine, with its arguments; empty when something else starts it.
     public var command: [String]
     /// Whether the command is started again when it ends.
@@ -64,12 +66,59 @@ public struct Configuration: Equatable, Sendable {
     }
   }
 
+  /// A program that offers or acquires buffers.
+  public struct Application: Equatable, Sendable {
+    /// What it calls itself.
+    public var name: String
+    /// The only user who may be it; nil: the hub's own and root.
+    public var user: UInt32?
+    /// How many bytes it may have in buffers that it offers; nil for the hub's own limit.
+    public var memoryLimit: Int?
+  }
+
+  /// Somebody who owns buffers or uses others'.
+  public struct Party: Equatable, Sendable, CustomStringConvertible {
+    /// What it is.
+    public enum Kind: String, Sendable { case vm, application, display }
+    /// What it is.
+    public var kind: Kind
+    /// Its name among its kind.
+    public var name: String
+
+    /// As it stands in the file.
+    public var description: String { "\(kind.rawValue):\(name)" }
+  }
+
+  /// What may be done with a buffer.
+  public enum Access: String, CaseIterable, Sendable {
+    case read
+    case readWrite = "read-write"
+  }
+
+  /// A right to use buffers.
+  public struct Grant: Equatable, Sendable {
+    /// Whose buffers.
+    public var owner: Party
+    /// Who may use them.
+    public var grantee: Party
+    /// The name of those buffers; nil: all that the owner has.
+    public var buffer: String?
+    /// How.
+    public var access: Access
+  }
+
   /// The hub's socket; nil for the default.
   public var hubSocket: String?
+  /// How many seconds a consumer may keep a buffer that it has to release; nil for the hub's own limit.
+  public var leaseLimit: Double?
   /// The displays, at least one.
   public var displays: [Display]
   /// The machines.
   public var machines: [Machine]
+  /// Programs that offer or acquire buffers.
+  public var applications: [Application]
+  /// Who may use whose buffers.
+  public var grants: [Grant]
 
   /// What differs from `other` beyond the places of screens, for a message; nil when only those do. Processes and sockets
   /// are what they were started as; places can change while everything runs.
@@ -96,6 +145,8 @@ public struct Configuration: Equatable, Sendable {
   public static let layers = -1000...1000
   /// The frame rates of a display.
   public static let refreshRates = 1...240
+  /// How long a consumer may keep a buffer, in seconds.
+  public static let leaseLimits = 0.1...3600.0
   /// How long a name may be, in bytes.
   public static let maximumNameLength = 63
   /// How long a socket's path may be, in bytes (`sun_path`).

@@ -41,6 +41,8 @@ public enum ConfigurationProblem: Equatable, Sendable, CustomStringConvertible {
   case noDisplay
   /// A scanout names a display that is not there.
   case unknownDisplay(String, known: [String])
+  /// A grant names a VM or a display that is not there.
+  case unknownParty(String, known: [String])
   /// A scanout's area is not wholly on its display.
   case areaOutsideDisplay(Rectangle, display: String, size: Size)
   /// A VM with no scanout, or with more than the device can have.
@@ -64,6 +66,7 @@ public enum ConfigurationProblem: Equatable, Sendable, CustomStringConvertible {
     case .noDisplay: "no [[display]]; add one with name, size and output"
     case .unknownDisplay(let name, let known):
       "there is no display \"\(name)\"; the displays are \(Self.list(known))"
+    case .unknownParty(let party, let known): "there is no \(party); there is \(Self.list(known))"
     case .areaOutsideDisplay(let area, let display, let size):
       "the area \(area) is not inside display \"\(display)\", which is \(size); make it smaller, move it, or make the "
         + "display larger"

@@ -38,9 +38,11 @@ extension Configuration {
   }
 
   private init(document: TOMLNode, folder: String) throws(ConfigurationError) {
-    let root = try TOMLTableReader(document, name: "the file", keys: ["hub", "display", "vm"])
+    let root = try TOMLTableReader(document, name: "the file", keys: ["hub", "display", "vm", "application", "grant"])
     var uniques = UniqueValues()
-    hubSocket = try Self.hubSocket(root, folder, &uniques)
+    let hub = try Self.hub(root)
+    hubSocket = try hub?.socket("socket", folder, &uniques)
+    leaseLimit = try hub?.number("lease_limit", in: Self.leaseLimits)?.value
     displays = []
     for node in try root.tables("display") {
       displays.append(try Display(node, folder, &uniques))
@@ -50,13 +52,17 @@ extension Configuration {
     for node in try root.tables("vm") {
       machines.append(try Machine(node, folder, displays, &uniques))
     }
+    applications = []
+    for node in try root.tables("application") { applications.append(try Application(node, &uniques)) }
+    grants = []
+    for node in try root.tables("grant") {
+      grants.append(try Grant(node, vms: machines.map(\.name), displays: displays.map(\.name)))
+    }
   }
 
-  private static func hubSocket(
-    _ root: TOMLTableReader, _ folder: String, _ uniques: inout UniqueValues
-  ) throws(ConfigurationError) -> String? {
+  private static func hub(_ root: TOMLTableReader) throws(ConfigurationError) -> TOMLTableReader? {
     guard let node = root.table("hub") else { return nil }
-    return try TOMLTableReader(node, name: "[hub]", keys: ["socket"]).socket("socket", folder, &uniques)
+    return try TOMLTableReader(node, name: "[hub]", keys: ["socket", "lease_limit"])
   }
 }
 
@@ -81,7 +87,7 @@ extension Configuration.Display {
 }
 
 extension Configuration.Machine {
-  private static let keys = ["name", "socket", "memory_limit", "command", "restart", "scanout"]
+  private static let keys = ["name", "socket", "memory_limit", "limits", "command", "restart", "scanout"]
 
   fileprivate init(
     _ node: TOMLNode, _ folder: String, _ displays: [Configuration.Display], _ uniques: inout UniqueValues
@@ -90,6 +96,7 @@ extension Configuration.Machine {
     name = try table.name(of: "VM", &uniques)
     socket = try table.need("socket", table.socket("socket", folder, &uniques))
     memoryLimit = try table.memorySize("memory_limit")
+    limits = try Self.limits(table)
     let command = try table.command("command")
     self.command = command ?? []
     let restart = try table.boolean("restart")
@@ -137,7 +144,7 @@ extension Configuration.Scanout {
 }
 
 extension TOMLTableReader {
-  fileprivate func name(
+  func name(
     of what: String, _ uniques: inout UniqueValues
   ) throws(ConfigurationError) -> String {
     let expected =
@@ -206,7 +213,7 @@ extension Configuration {
 }
 
 /// Values that may be there once only.
-private struct UniqueValues {
+struct UniqueValues {
   private var lines: [String: Int] = [:]
 
   mutating func add(_ what: String, _ value: String, at line: Int) throws(ConfigurationError) {

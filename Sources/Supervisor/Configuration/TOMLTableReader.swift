@@ -102,6 +102,11 @@ struct TOMLTableReader {
 
   func table(_ key: String) -> TOMLNode? { entries[key] }
 
+  /// Whether the key is there and its value an integer.
+  func isInteger(_ key: String) -> Bool {
+    if case .integer? = entries[key]?.value { true } else { false }
+  }
+
   /// An array of tables, empty when the key is not there.
   func tables(_ key: String) throws(ConfigurationError) -> [TOMLNode] {
     guard let node = entries[key] else { return [] }

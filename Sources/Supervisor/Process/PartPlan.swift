@@ -94,6 +94,7 @@ private struct PartMaker {
     var arguments = ["gpu", "--socket-path", machine.socket, "--hub", hubSocket, "--vm", machine.name]
     for scanout in machine.scanouts { arguments += ["--size", "\(scanout.area.size)"] }
     if let limit = machine.memoryLimit { arguments += ["--memory-limit", "\(limit)"] }
+    for (key, limit) in machine.limits.sorted(by: { $0.key < $1.key }) { arguments += ["--limit", "\(key)=\(limit)"] }
     return PartPlan(
       name: "gpu \(machine.name)", command: muntin(arguments), restarts: true,
       provides: .init(path: machine.socket, kind: .stream), needs: hubSocket)

@@ -1,0 +1,38 @@
+import Buffers
+import HubProtocol
+import Platform
+
+extension BufferEntry {
+  /// The most that others can be granted; nil: nothing. A dma-buf cannot be opened again for reading only, and ranges
+  /// show all of a VM's memory.
+  var offeredAccess: BufferAccess? {
+    switch memory.kind {
+    case .file: sharing.writable == nil ? .read : .readWrite
+    case .dmaBuf: sharing.writable == nil ? nil : .readWrite
+    default: nil
+    }
+  }
+
+  /// What a holder gets: that it cannot write is up to the descriptor, not to the holder.
+  func descriptor(for access: BufferAccess) -> SharedDescriptor? {
+    access == .readWrite ? sharing.writable : descriptor
+  }
+
+  /// What somebody is told who may use it so.
+  func info(access: BufferAccess) -> BufferInfo {
+    BufferInfo(
+      buffer: description, memory: memory, owner: owner, name: sharing.name, generation: sharing.generation,
+      state: state, access: access, leases: UInt32(clamping: life.leases), properties: sharing.properties)
+  }
+
+  /// Whether a query asks for it.
+  func fits(_ query: BufferQuery, _ access: BufferAccess) -> Bool {
+    access >= query.access && query.format.map { $0 == description.layout.format } ?? true
+      && query.ownerKind.map { $0 == owner.kind } ?? true && query.ownerName.map { $0 == owner.name } ?? true
+      && query.name.map { $0 == sharing.name } ?? true && query.property.map(has) ?? true
+  }
+
+  private func has(_ wanted: BufferProperty) -> Bool {
+    sharing.properties.contains { $0.name == wanted.name && (wanted.value.isEmpty || $0.value == wanted.value) }
+  }
+}

@@ -1,0 +1,72 @@
+import Buffers
+import HubProtocol
+import Platform
+
+/// What a buffer is to others than its owner: its name and properties, how new it is, who holds it, and what its owner
+/// was not told yet.
+final class BufferSharing {
+  /// Its name among its owner's buffers; nil: it is found by its id only.
+  let name: PeerName?
+  let properties: [BufferProperty]
+  /// A descriptor that can write, where write access can be granted.
+  private(set) var writable: SharedDescriptor?
+  private(set) var generation: UInt64 = 0
+  private(set) var leases: [Lease] = []
+
+  /// Whether it waits in the owner's list of buffers about which there is something to tell.
+  var isListed = false
+  private var isUnheard = false
+  private var endedHolder: UInt32?
+
+  init(name: PeerName? = nil, properties: [BufferProperty] = [], writable: SharedDescriptor? = nil) {
+    self.name = name
+    self.properties = properties
+    self.writable = writable
+  }
+
+  /// Nobody new gets it.
+  func retire() { writable = nil }
+
+  func add(_ lease: Lease) { leases.append(lease) }
+
+  /// The lease is over; whether the owner is to be told.
+  func remove(_ lease: Lease) -> Bool {
+    guard let index = leases.firstIndex(where: { $0 === lease }) else { return false }
+    leases.swapAt(index, leases.count - 1)
+    leases.removeLast()
+    guard lease.wantsUpdates else { return false }
+    endedHolder = lease.number
+    return true
+  }
+
+  /// How many that are told of changes have not read the newest generation.
+  var remaining: UInt32 {
+    UInt32(clamping: leases.count { $0.wantsUpdates && $0.doneGeneration < generation })
+  }
+
+  /// Pixels have changed; whether nobody is told of it, which the owner is told then.
+  func note(_ damage: Rectangle, generation: UInt64, _ fence: SharedDescriptor?) -> Bool {
+    self.generation = generation
+    var isHeard = false
+    for lease in leases where lease.wantsUpdates {
+      lease.note(damage, fence)
+      isHeard = true
+    }
+    isUnheard = !isHeard
+    return isUnheard
+  }
+
+  /// Tells the owner what it does not know; false when its socket is full.
+  func tellOwner(_ owner: PartyEndpoint, id: BufferID) -> Bool {
+    for lease in leases {
+      guard lease.tellOwner(owner) else { return false }
+    }
+    for holder in [endedHolder, isUnheard ? 0 : nil].compactMap({ $0 }) {
+      let done = BufferDone(id: id, generation: generation, holder: holder, remaining: remaining)
+      guard owner.send(.bufferDone(done)) else { return false }
+    }
+    endedHolder = nil
+    isUnheard = false
+    return true
+  }
+}

@@ -1,0 +1,152 @@
+import Buffers
+import Glibc
+import HubProtocol
+import Platform
+
+// What parties may do with each other's buffers (protocol.md section 8).
+extension Hub {
+  /// Who may connect under which name.
+  func identityRefusal(of hello: Hello, _ credentials: UnixSocket.PeerCredentials?) -> Refusal? {
+    let user = credentials.map { "user \($0.uid)" } ?? "an unknown user"
+    if hello.role == .application, let owner = configuration.applications[hello.name]?.user {
+      return owner == credentials?.uid
+        ? nil : Refusal(.notPermitted, reason: "application \(hello.name) is another user's, not of \(user)")
+    }
+    return configuration.admits(credentials)
+      ? nil : Refusal(.notPermitted, reason: "\(user) may not be \(hello.role) \(hello.name)")
+  }
+
+  /// What `party` may do with a buffer; nil: it must not know of it.
+  func access(of party: Party, to entry: BufferEntry) -> BufferAccess? {
+    guard !entry.isRetired, let most = entry.offeredAccess else { return nil }
+    let granted =
+      entry.owner == party
+      ? .readWrite : grants.access(of: party, to: entry.id, named: entry.sharing.name, of: entry.owner)
+    guard let access = granted.map({ min($0, most) }) else { return nil }
+    return entry.memory.kind == .dmaBuf && access < .readWrite ? nil : access
+  }
+
+  /// What a party can use, as far as `asker` may know it.
+  func constraints(of party: Party, for asker: Party) -> Constraints {
+    guard party == asker || grants.isAny(from: asker, to: party) else { return .unstated }
+    let stated =
+      party.kind == .display ? displays[party.name]?.constraints : endpoints[party]?.constraints
+    return stated ?? .unstated
+  }
+
+  // MARK: Buffers
+
+  /// A buffer was offered.
+  func offered(_ entry: BufferEntry) {
+    shareIfGranted(entry)
+    shared.add(entry)
+  }
+
+  private func shareIfGranted(_ entry: BufferEntry) {
+    if grants.covers(entry.id, named: entry.sharing.name, of: entry.owner) { registry.share(entry) }
+  }
+
+  /// A party has left: its buffers are retired already.
+  func forget(_ endpoint: PartyEndpoint) {
+    for (acquisition, _) in endpoint.waiting { shared.stopWaiting(endpoint, for: acquisition.key) }
+    endpoint.waiting.removeAll()
+    if endpoints[endpoint.party] === endpoint { endpoints[endpoint.party] = nil }
+    accounts.forgetIfEmpty(endpoint.party)
+  }
+
+  // MARK: Grants
+
+  /// A grant that the configuration gives.
+  func addConfigured(_ grant: GrantRequest) {
+    guard let owner = grant.owner else { return }
+    _ = try? grants.add(
+      owner: owner, to: grant.grantee, object: grant.object, access: grant.access, isConfigured: true)
+  }
+
+  /// Answers GRANT, REVOKE and GRANTS of a party, or of a control program (nil).
+  func answerGrants(
+    _ message: ApplicationMessage, _ serial: UInt64, from peer: Peer, as party: Party?
+  ) throws(Refusal) {
+    switch message {
+    case .grant(let request):
+      let grant = try self.grant(request, by: party)
+      _ = peer.send(.application(.accepted(grant.id)), serial: serial)
+    case .revoke(let id):
+      try revoke(id, by: party)
+      _ = peer.send(.application(.accepted(nil)), serial: serial)
+    case .grants(let cursor): try listGrants(from: cursor, serial, to: peer, as: party)
+    default: throw Refusal(.notPermitted, reason: "not a message to the hub")
+    }
+  }
+
+  private func grant(_ request: GrantRequest, by party: Party?) throws(Refusal) -> GrantRecord {
+    guard let owner = request.owner ?? party else { throw Refusal(.malformed, reason: "a grant without an owner") }
+    guard party == nil || party == owner else { throw .noSuchBuffer }
+    if case .id(let id) = request.object {
+      guard registry.find(id)?.owner == owner else { throw .noSuchBuffer }
+    }
+    let grant = try grants.add(owner: owner, to: request.grantee, object: request.object, access: request.access)
+    granted(grant)
+    return grant
+  }
+
+  private func granted(_ grant: GrantRecord) {
+    for entry in entries(of: grant) { registry.share(entry) }
+    endpoints[grant.grantee]?.noteGranted(grant)
+  }
+
+  /// Those of a grant's buffers that are there.
+  private func entries(of grant: GrantRecord) -> [BufferEntry] {
+    switch grant.object {
+    case .id(let id): [registry.find(id)].compactMap { $0 }
+    case .name(let name): [shared.find(.name(name, owner: grant.owner))].compactMap { $0 }
+    case .everything: registry.entries(of: grant.owner)
+    }
+  }
+
+  private func revoke(_ id: GrantID, by party: Party?) throws(Refusal) {
+    guard let grant = grants[id], !grant.isConfigured, party == nil || party == grant.owner else {
+      throw Refusal(.notFound, reason: "no such grant")
+    }
+    remove(grant)
+  }
+
+  private func remove(_ grant: GrantRecord) {
+    guard grants.remove(grant.id) != nil else { return }
+    endpoints[grant.grantee]?.noteRevoked(grant)
+    for entry in entries(of: grant) where !grants.covers(entry.id, named: entry.sharing.name, of: entry.owner) {
+      registry.unshare(entry)
+    }
+  }
+
+  /// The grants for one buffer end with it.
+  func removeGrants(for entry: BufferEntry) {
+    for id in grants.grants(for: entry.id, of: entry.owner) { _ = grants.remove(id) }
+  }
+
+  private func listGrants(
+    from cursor: UInt64, _ serial: UInt64, to peer: Peer, as party: Party?
+  ) throws(Refusal) {
+    try peer.beginPage()
+    let wanted = grants.all.filter { grant in
+      grant.id.rawValue > cursor && (party == nil || grant.owner == party || grant.grantee == party)
+    }
+    let room = Wire.maximumPacketByteCount - Message.application(.queryEnd(count: 0, next: 0)).byteCount
+    let page = wanted.prefix(room / 264)
+    for grant in page { _ = peer.send(.application(.grantRecord(grant)), serial: serial) }
+    let next = page.count < wanted.count ? page.last?.id.rawValue ?? 0 : 0
+    _ = peer.send(.application(.queryEnd(count: UInt32(page.count), next: next)), serial: serial)
+  }
+}
+
+extension PartyEndpoint {
+  /// A grant was given: what waits may be there, what was to be released may be kept.
+  func noteGranted(_ grant: GrantRecord) {
+    for lease in leases.values where lease.entry.owner == grant.owner && !lease.entry.isRetired {
+      guard let access = hub.access(of: party, to: lease.entry), access >= lease.access else { continue }
+      deadlines.end(lease.entry.id)
+      lease.noteRenewed()
+    }
+    if !waiting.isEmpty { retry() }
+  }
+}

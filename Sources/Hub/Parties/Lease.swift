@@ -1,0 +1,113 @@
+import Buffers
+import HubProtocol
+import Platform
+
+/// A party's hold on a buffer, and what neither side was told yet, however long it does not read. Constant in size.
+final class Lease {
+  /// Tells the owner which holder it is.
+  let number: UInt32
+  let entry: BufferEntry
+  unowned let holder: PartyEndpoint
+  var access: BufferAccess
+  var wantsUpdates: Bool
+  /// What the holder's ledger shows of it.
+  private let charge: Ledger.Charge
+
+  /// Whether it waits in the holder's list of leases about which there is something to tell.
+  var isListed = false
+  private var damage = Rectangle.empty
+  private var fence: SharedDescriptor?
+  private var hasUpdate = false
+  private var notice = Notice.none
+
+  /// What the holder has read.
+  private(set) var doneGeneration: UInt64
+  private var doneFence: SharedDescriptor?
+  private var hasDone = false
+
+  /// Why the holder has to let go.
+  private enum Notice { case none, retired, revoked, told }
+
+  init(
+    _ number: UInt32, of entry: BufferEntry, for holder: PartyEndpoint, _ acquisition: Acquisition,
+    charge: consuming Ledger.Charge
+  ) {
+    self.number = number
+    self.entry = entry
+    self.holder = holder
+    self.charge = charge
+    access = acquisition.access
+    wantsUpdates = acquisition.wantsUpdates
+    doneGeneration = entry.sharing.generation
+  }
+
+  // MARK: For the holder
+
+  func note(_ damage: Rectangle, _ fence: SharedDescriptor?) {
+    self.damage = self.damage.union(damage)
+    self.fence = fence
+    hasUpdate = true
+    holder.list(self)
+  }
+
+  func noteRetired() {
+    notice = .retired
+    holder.list(self)
+  }
+
+  func noteRevoked() {
+    guard notice == .none else { return }
+    notice = .revoked
+    holder.list(self)
+  }
+
+  /// A new grant lets the holder keep what it was told to release.
+  func noteRenewed() {
+    if !entry.isRetired { notice = .none }
+  }
+
+  /// Tells the holder; false when its socket is full, and the rest stays noted.
+  func tellHolder() -> Bool {
+    if hasUpdate && !entry.isRetired {
+      let update = BufferUpdate(id: entry.id, damage: damage, generation: entry.sharing.generation)
+      guard holder.send(.updated(update), descriptor: fence) else { return false }
+      damage = .empty
+      fence = nil
+      hasUpdate = false
+    }
+    return tellNotice()
+  }
+
+  private func tellNotice() -> Bool {
+    let milliseconds = holder.deadlines.milliseconds(entry.id)
+    switch notice {
+    case .none, .told: return true
+    case .retired: guard holder.send(.retired(entry.id, milliseconds: milliseconds)) else { return false }
+    case .revoked: guard holder.send(.revoked(entry.id, milliseconds: milliseconds)) else { return false }
+    }
+    notice = .told
+    return true
+  }
+
+  // MARK: For the owner
+
+  /// The holder has read a generation; whether the owner is to be told.
+  func note(done generation: UInt64, _ fence: SharedDescriptor?) -> Bool {
+    guard generation > doneGeneration, generation <= entry.sharing.generation else { return false }
+    doneGeneration = generation
+    doneFence = fence
+    hasDone = true
+    return true
+  }
+
+  /// Tells the owner how far this holder is; false when its socket is full.
+  func tellOwner(_ owner: PartyEndpoint) -> Bool {
+    guard hasDone else { return true }
+    let done = BufferDone(
+      id: entry.id, generation: doneGeneration, holder: number, remaining: entry.sharing.remaining)
+    guard owner.send(.bufferDone(done), descriptor: doneFence) else { return false }
+    doneFence = nil
+    hasDone = false
+    return true
+  }
+}

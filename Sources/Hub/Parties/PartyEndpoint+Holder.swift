@@ -1,0 +1,174 @@
+import Buffers
+import HubProtocol
+import Platform
+
+// What a party does with others' buffers.
+extension PartyEndpoint {
+  func acquire(_ acquisition: Acquisition, _ serial: UInt64) throws(Refusal) {
+    if let entry = available(acquisition) { return try acquire(entry, acquisition, serial) }
+    guard acquisition.waits else { throw .noSuchBuffer }
+    guard waiting.count < Self.maximumWaiting else {
+      throw .overLimit("more than \(Self.maximumWaiting) acquisitions wait")
+    }
+    waiting.append((acquisition, serial))
+    hub.shared.wait(self, for: acquisition.key)
+  }
+
+  /// The buffer, if this party may have it so.
+  private func available(_ acquisition: Acquisition) -> BufferEntry? {
+    guard let entry = hub.shared.find(acquisition.key), let access = hub.access(of: party, to: entry),
+      access >= acquisition.access, leases[entry.id].map({ $0.entry === entry }) ?? true
+    else { return nil }
+    return entry
+  }
+
+  private func acquire(_ entry: BufferEntry, _ acquisition: Acquisition, _ serial: UInt64) throws(Refusal) {
+    if let lease = leases[entry.id] {
+      lease.access = acquisition.access
+      lease.wantsUpdates = acquisition.wantsUpdates
+    } else {
+      try begin(entry, acquisition)
+    }
+    let info = entry.info(access: acquisition.access)
+    guard send(.acquired(info), serial: serial, descriptor: entry.descriptor(for: acquisition.access)) else {
+      throw Refusal(.limit, reason: "answers are not read")
+    }
+  }
+
+  private func begin(_ entry: BufferEntry, _ acquisition: Acquisition) throws(Refusal) {
+    guard leases.count < Self.maximumLeases else { throw .overLimit("more than \(Self.maximumLeases) leases") }
+    let limit = party.kind == .vm ? hub.machines[party.name]?.report?.limits.imported : nil
+    let charge = try hub.accounts.importing(Int(clamping: entry.memory.byteCount), by: party, limit: limit)
+    guard hub.registry.lease(entry) else { throw .noSuchBuffer }
+    let lease = Lease(hub.shared.nextLease(), of: entry, for: self, acquisition, charge: charge)
+    leases[entry.id] = lease
+    entry.sharing.add(lease)
+  }
+
+  func release(_ id: BufferID) {
+    guard let lease = leases[id] else { return }
+    end(lease)
+    if !waiting.isEmpty { retry() }
+  }
+
+  func end(_ lease: Lease) {
+    let entry = lease.entry
+    leases[entry.id] = nil
+    deadlines.end(entry.id)
+    if lease.isListed { changed.removeAll { $0 === lease } }
+    if entry.sharing.remove(lease) { entry.ownerEndpoint?.list(entry) }
+    hub.registry.endLease(entry)
+  }
+
+  func done(_ id: BufferID, _ generation: UInt64, _ fence: SharedDescriptor?) {
+    guard let lease = leases[id], lease.wantsUpdates, lease.note(done: generation, fence) else { return }
+    lease.entry.ownerEndpoint?.list(lease.entry)
+  }
+
+  // MARK: Letting go
+
+  func noteRetired(_ lease: Lease) {
+    deadlines.start(lease.entry.id)
+    lease.noteRetired()
+  }
+
+  /// A grant has gone: what it alone allowed is to be released.
+  func noteRevoked(_ grant: GrantRecord) {
+    for lease in leases.values where lease.entry.owner == grant.owner && !lease.entry.isRetired {
+      let access = hub.access(of: party, to: lease.entry)
+      guard access.map({ $0 < lease.access }) ?? true else { continue }
+      deadlines.start(lease.entry.id)
+      lease.noteRevoked()
+    }
+  }
+
+  /// Buffers were not released in time: this connection ends, its leases with it.
+  func expire(_ ids: [BufferID]) {
+    for id in ids {
+      if let entry = leases[id]?.entry { entry.ownerEndpoint?.noteRevoked(id) }
+    }
+    peer.fail(Refusal(.revoked, reason: "a buffer was not released in time"))
+  }
+
+  // MARK: Telling
+
+  func list(_ lease: Lease) {
+    if !lease.isListed {
+      lease.isListed = true
+      changed.append(lease)
+    }
+    hub.schedule(peer)
+  }
+
+  func tellHolder() -> Bool {
+    for index in changed.indices {
+      guard changed[index].tellHolder() else {
+        changed.removeFirst(index)
+        return false
+      }
+      changed[index].isListed = false
+    }
+    changed.removeAll(keepingCapacity: true)
+    return true
+  }
+
+  // MARK: Waiting
+
+  /// Something for which an acquisition waits may be there.
+  func retry() {
+    mayRetry = true
+    hub.schedule(peer)
+  }
+
+  func retryWaiting() throws(Refusal) {
+    guard mayRetry else { return }
+    mayRetry = false
+    var index = 0
+    while index < waiting.count {
+      let (acquisition, serial) = waiting[index]
+      guard let entry = available(acquisition) else {
+        index += 1
+        continue
+      }
+      guard peer.hasRoomForAnswer else {
+        mayRetry = true
+        return
+      }
+      waiting.remove(at: index)
+      hub.shared.stopWaiting(self, for: acquisition.key)
+      do throws(Refusal) {
+        try acquire(entry, acquisition, serial)
+      } catch {
+        guard error.code.isDecline else { throw error }
+        peer.decline(error, about: .acquire, serial: serial)
+      }
+    }
+  }
+
+  // MARK: Looking
+
+  func lookup(_ key: BufferKey, _ serial: UInt64) throws(Refusal) {
+    guard let entry = hub.shared.find(key), let access = hub.access(of: party, to: entry) else { throw .noSuchBuffer }
+    _ = send(.bufferInfo(entry.info(access: access)), serial: serial)
+  }
+
+  /// Entries that one request looks at.
+  private static let queryWork = 2048
+
+  func answer(_ query: BufferQuery, _ serial: UInt64) throws(Refusal) {
+    try peer.beginPage()
+    var room = Wire.maximumPacketByteCount - Message.application(.queryEnd(count: 0, next: 0)).byteCount
+    var count: UInt32 = 0
+    let next = hub.registry.order.walk(after: query.cursor, limit: Self.queryWork) { entry in
+      guard !entry.isRetired, let access = hub.access(of: party, to: entry), entry.fits(query, access) else {
+        return true
+      }
+      let message = Message.application(.bufferInfo(entry.info(access: access)))
+      guard message.byteCount <= room else { return false }
+      room -= message.byteCount
+      count += 1
+      return peer.send(message, serial: serial)
+    }
+    _ = send(.queryEnd(count: count, next: next ?? 0), serial: serial)
+  }
+}

@@ -1,0 +1,265 @@
+import Buffers
+
+/// Messages of parties that offer and acquire buffers (protocol.md section 8).
+public enum ApplicationMessage: Equatable, Sendable {
+  case offer(BufferOffer)
+  case withdraw(BufferID)
+  case update(BufferUpdate)
+  case acquire(Acquisition)
+  case release(BufferID)
+  case done(BufferID, generation: UInt64)
+  case lookup(BufferKey)
+  case query(BufferQuery)
+  case constraints(Constraints)
+  case requirements([Party])
+  case grant(GrantRequest)
+  case revoke(GrantID)
+  case grants(cursor: UInt64)
+
+  case accepted(GrantID?)
+  case acquired(BufferInfo)
+  case updated(BufferUpdate)
+  case revoked(BufferID, milliseconds: UInt32)
+  case retired(BufferID, milliseconds: UInt32)
+  case requirementsMerged(Constraints)
+  case bufferInfo(BufferInfo)
+  case queryEnd(count: UInt32, next: UInt64)
+  case bufferDone(BufferDone)
+  case grantRecord(GrantRecord)
+  case bufferRevoked(BufferID)
+
+  /// Its number.
+  public var type: MessageType {
+    switch self {
+    case .offer: .bufferOffer
+    case .withdraw: .bufferWithdraw
+    case .update: .bufferUpdate
+    case .acquire: .acquire
+    case .release: .release
+    case .done: .done
+    case .lookup: .lookup
+    case .query: .query
+    case .constraints: .partyConstraints
+    case .requirements: .requirements
+    case .grant: .grant
+    case .revoke: .revoke
+    case .grants: .grants
+    case .accepted: .accepted
+    case .acquired: .acquired
+    case .updated: .updated
+    case .revoked: .revoked
+    case .retired: .retired
+    case .requirementsMerged: .requirementsMerged
+    case .bufferInfo: .bufferInfo
+    case .queryEnd: .queryEnd
+    case .bufferDone: .bufferDone
+    case .grantRecord: .grantRecord
+    case .bufferRevoked: .bufferRevoked
+    }
+  }
+}
+
+/// BUFFER_OFFER: a buffer that others may acquire.
+public struct BufferOffer: Equatable, Sendable {
+  /// Its id and layout.
+  public var buffer: BufferDescription
+  /// What its memory is.
+  public var memory: MemoryDescription
+  /// Its name among its owner's buffers; nil: it is found by its id only.
+  public var name: PeerName?
+  /// Whether the descriptor can write, so that write access can be granted.
+  public var isWritable: Bool
+  /// Its free properties, with different names.
+  public var properties: [BufferProperty]
+
+  /// A buffer.
+  public init(
+    buffer: BufferDescription, memory: MemoryDescription, name: PeerName? = nil, isWritable: Bool = false,
+    properties: [BufferProperty] = []
+  ) {
+    self.buffer = buffer
+    self.memory = memory
+    self.name = name
+    self.isWritable = isWritable
+    self.properties = properties
+  }
+}
+
+/// BUFFER_UPDATE, UPDATED: pixels that changed.
+public struct BufferUpdate: Equatable, Sendable {
+  /// Of which buffer.
+  public var id: BufferID
+  /// Which pixels.
+  public var damage: Rectangle
+  /// Grows with each update.
+  public var generation: UInt64
+
+  /// A change.
+  public init(id: BufferID, damage: Rectangle, generation: UInt64) {
+    self.id = id
+    self.damage = damage
+    self.generation = generation
+  }
+}
+
+/// Which buffer somebody asks for.
+public enum BufferKey: Hashable, Sendable {
+  case id(BufferID)
+  case name(PeerName, owner: Party)
+}
+
+/// ACQUIRE: a lease that somebody asks for.
+public struct Acquisition: Equatable, Sendable {
+  /// Of which buffer.
+  public var key: BufferKey
+  /// What for.
+  public var access: BufferAccess
+  /// Whether changes are told.
+  public var wantsUpdates: Bool
+  /// Whether the answer waits until there is such a buffer.
+  public var waits: Bool
+
+  /// A request.
+  public init(_ key: BufferKey, access: BufferAccess = .read, wantsUpdates: Bool = false, waits: Bool = false) {
+    self.key = key
+    self.access = access
+    self.wantsUpdates = wantsUpdates
+    self.waits = waits
+  }
+}
+
+/// QUERY: which buffers to list.
+public struct BufferQuery: Equatable, Sendable {
+  /// Where to go on; 0 at first.
+  public var cursor: UInt64 = 0
+  /// What the asker must be able to do.
+  public var access = BufferAccess.read
+  /// Nil: any.
+  public var format: PixelFormat?
+  /// Whose kind; nil: anybody's.
+  public var ownerKind: Party.Kind?
+  /// Whose; of `ownerKind`.
+  public var ownerName: PeerName?
+  /// Nil: any.
+  public var name: PeerName?
+  /// A property that it must have, with any value if that is empty.
+  public var property: BufferProperty?
+
+  /// Everything.
+  public init() {}
+}
+
+/// ACQUIRED, BUFFER_INFO: what a party is told of a buffer.
+public struct BufferInfo: Equatable, Sendable {
+  /// Where it is in its life.
+  public var state: BufferRecord.State
+  /// Its id and layout.
+  public var buffer: BufferDescription
+  /// What its memory is.
+  public var memory: MemoryDescription
+  /// Whose it is.
+  public var owner: Party
+  /// Its name among its owner's buffers.
+  public var name: PeerName?
+  /// Of its newest update.
+  public var generation: UInt64
+  /// What the asker may do.
+  public var access: BufferAccess
+  /// How many hold it.
+  public var leases: UInt32
+  /// Its free properties.
+  public var properties: [BufferProperty]
+
+  /// A buffer.
+  public init(
+    buffer: BufferDescription, memory: MemoryDescription, owner: Party, name: PeerName?, generation: UInt64,
+    state: BufferRecord.State, access: BufferAccess, leases: UInt32, properties: [BufferProperty]
+  ) {
+    self.state = state
+    self.buffer = buffer
+    self.memory = memory
+    self.owner = owner
+    self.name = name
+    self.generation = generation
+    self.access = access
+    self.leases = leases
+    self.properties = properties
+  }
+}
+
+/// BUFFER_DONE: how far a holder has read.
+public struct BufferDone: Equatable, Sendable {
+  /// Which buffer.
+  public var id: BufferID
+  /// What was read.
+  public var generation: UInt64
+  /// A number of the lease; 0: nobody is told of changes.
+  public var holder: UInt32
+  /// How many that are told of changes have not read the newest generation.
+  public var remaining: UInt32
+
+  /// How far it is.
+  public init(id: BufferID, generation: UInt64, holder: UInt32, remaining: UInt32) {
+    self.id = id
+    self.generation = generation
+    self.holder = holder
+    self.remaining = remaining
+  }
+}
+
+/// What a grant is about.
+public enum GrantObject: Hashable, Sendable {
+  case id(BufferID)
+  /// Every buffer of that name, now or later.
+  case name(PeerName)
+  /// All that the owner has.
+  case everything
+}
+
+/// GRANT: a right to be given.
+public struct GrantRequest: Hashable, Sendable {
+  /// Whose buffers; nil: the asker's.
+  public var owner: Party?
+  /// Who may use them.
+  public var grantee: Party
+  /// Which.
+  public var object: GrantObject
+  /// How.
+  public var access: BufferAccess
+
+  /// A right.
+  public init(owner: Party? = nil, to grantee: Party, object: GrantObject, access: BufferAccess = .read) {
+    self.owner = owner
+    self.grantee = grantee
+    self.object = object
+    self.access = access
+  }
+}
+
+/// GRANT_RECORD: a right that is given.
+public struct GrantRecord: Hashable, Sendable {
+  /// Its number.
+  public var id: GrantID
+  /// Whether it comes from the configuration and cannot be revoked.
+  public var isConfigured: Bool
+  /// Whose buffers.
+  public var owner: Party
+  /// Who may use them.
+  public var grantee: Party
+  /// Which.
+  public var object: GrantObject
+  /// How.
+  public var access: BufferAccess
+
+  /// A grant.
+  public init(
+    id: GrantID, owner: Party, grantee: Party, object: GrantObject, access: BufferAccess, isConfigured: Bool = false
+  ) {
+    self.id = id
+    self.isConfigured = isConfigured
+    self.owner = owner
+    self.grantee = grantee
+    self.object = object
+    self.access = access
+  }
+}

@@ -1,0 +1,54 @@
+import Buffers
+
+/// VM_LEDGER: what a VM has of this host, and what it may have.
+public struct LedgerReport: Equatable, Sendable {
+  /// What it has.
+  public var totals: LedgerAmounts
+  /// Host memory that is charged and not allocated yet.
+  public var promised: Int
+  /// What it may have.
+  public var limits: LedgerAmounts
+
+  /// A report.
+  public init(totals: LedgerAmounts = .nothing, promised: Int = 0, limits: LedgerAmounts = .unlimited) {
+    self.totals = totals
+    self.promised = promised
+    self.limits = limits
+  }
+
+  /// What stands in a ledger.
+  public init(_ ledger: Ledger) {
+    self.init(totals: ledger.totals, promised: ledger.promised, limits: ledger.limits)
+  }
+}
+
+extension LedgerReport {
+  /// Bytes on the wire.
+  static let byteCount = 136
+
+  init(_ reader: inout WireReader) throws(ProtocolError) {
+    totals = try LedgerAmounts(&reader)
+    promised = Int(clamping: try reader.u64())
+    limits = try LedgerAmounts(&reader)
+  }
+
+  func write(to writer: inout WireWriter) {
+    totals.write(to: &writer)
+    writer.u64(UInt64(clamping: promised))
+    limits.write(to: &writer)
+  }
+}
+
+extension LedgerAmounts {
+  init(_ reader: inout WireReader) throws(ProtocolError) {
+    self = .nothing
+    for quantity in Ledger.Quantity.allCases { self[quantity] = Int(clamping: try reader.u64()) }
+  }
+
+  /// What has no limit is written as the largest number.
+  func write(to writer: inout WireWriter) {
+    for quantity in Ledger.Quantity.allCases {
+      writer.u64(self[quantity] == .max ? .max : UInt64(clamping: self[quantity]))
+    }
+  }
+}

@@ -1,0 +1,99 @@
+import ArgumentParser
+import Buffers
+import HubProtocol
+
+/// `muntin grant`.
+struct GrantCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "grant",
+    abstract: "Lets a virtual machine or a program use another's buffers.",
+    discussion: """
+      The owner and who may use its buffers are parties: vm:NAME, application:NAME or display:NAME. Without --name and \
+      --id the grant is for all buffers of the owner, those that come later included.
+
+      The grant lasts until `muntin revoke`, until the hub ends, or, with --id, until the buffer goes. For grants that \
+      outlive the hub put [[grant]] into the configuration. Prints the grant's number.
+
+      EXAMPLES
+        muntin grant application:camera application:recorder --name front
+        muntin grant vm:cluster application:recorder
+        muntin grant application:camera vm:cluster --access read-write
+      """
+  )
+
+  @Argument(help: ArgumentHelp("Whose buffers.", valueName: "owner"), transform: ArgumentValue.party)
+  var owner: Party
+
+  @Argument(help: ArgumentHelp("Who may use them.", valueName: "party"), transform: ArgumentValue.party)
+  var grantee: Party
+
+  @Option(help: "Only buffers of this name.", transform: ArgumentValue.name)
+  var name: PeerName?
+
+  @Option(help: ArgumentHelp("Only the buffer with this id (see `muntin list buffers`).", valueName: "uuid"))
+  var id: String?
+
+  @Option(
+    help: ArgumentHelp("read or read-write.", valueName: "access"),
+    transform: { (text: String) throws -> BufferAccess in
+      guard let access = BufferAccess(text) else { throw ValidationError("give read or read-write") }
+      return access
+    })
+  var access = BufferAccess.read
+
+  @OptionGroup var hub: HubOptions
+
+  func validate() throws {
+    if name != nil && id != nil { throw ValidationError("give --name or --id, not both") }
+    if let id, BufferID(id) == nil { throw ValidationError("an id looks like \(BufferID.example)") }
+  }
+
+  func run() throws {
+    let request = GrantRequest(owner: owner, to: grantee, object: object, access: access)
+    do {
+      print(try HubClient.connect(hub.path).grant(request))
+    } catch ControlError.refused(let refusal) where refusal.code == .notFound {
+      throw CommandFailure("\(owner) has no buffer \(id ?? ""); `muntin list buffers` shows which there are")
+    }
+  }
+
+  private var object: GrantObject {
+    if let id = id.flatMap({ BufferID($0) }) { return .id(id) }
+    return name.map { .name($0) } ?? .everything
+  }
+}
+
+/// `muntin revoke`.
+struct RevokeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "revoke",
+    abstract: "Takes a grant back.",
+    discussion: """
+      Whoever holds a buffer by that grant alone is told to release it, and is cut off after the lease limit \
+      ([hub] lease_limit, 10 s unless set). Grants of the configuration cannot be revoked: remove them there.
+
+      EXAMPLES
+        muntin list grants
+        muntin revoke 3
+      """
+  )
+
+  @Argument(help: ArgumentHelp("The grant's number (see `muntin list grants`).", valueName: "number"))
+  var number: UInt64
+
+  @OptionGroup var hub: HubOptions
+
+  func run() throws {
+    do {
+      try HubClient.connect(hub.path).revoke(GrantID(rawValue: number))
+    } catch ControlError.refused(let refusal) where refusal.code == .notFound {
+      throw CommandFailure(
+        "there is no grant \(number) that could be revoked; `muntin list grants` shows which there are")
+    }
+  }
+}
+
+extension BufferID {
+  /// For messages.
+  fileprivate static let example = "6b1f0d4e-0c7e-4c8a-9b57-0f3f3f6a2f11"
+}

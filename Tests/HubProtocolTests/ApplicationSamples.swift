@@ -1,0 +1,96 @@
+import Buffers
+
+@testable import HubProtocol
+
+extension MessageSamples {
+  static let application = Party(.application, name)
+  static let property = BufferProperty("camera", "front")!
+  static let ledger = LedgerReport(
+    totals: LedgerAmounts(
+      guestMemory: 1, hostAllocated: 2, imported: 3, bookkeeping: 4, buffers: 5, contexts: 6, descriptors: 7,
+      commands: 8),
+    promised: 9, limits: .usualLimits)
+  static let constraints: Constraints = {
+    var constraints = Constraints()
+    constraints.strideAlignment = 64
+    constraints.offsetAlignment = 4096
+    constraints.widthMultiple = 16
+    constraints.heightMultiple = 8
+    constraints.maximumWidth = 4096
+    constraints.maximumHeight = 2160
+    constraints.maximumStride = 16_384
+    constraints.isContiguous = true
+    constraints.cacheability = [.cached, .uncached]
+    constraints.memoryKinds = [.file, .dmaBuf]
+    constraints.formats = [.xrgb8888, .argb8888]
+    constraints.modifiers = [0, 1 << 56]
+    return constraints
+  }()
+  static let info = BufferInfo(
+    buffer: buffer, memory: ranges, owner: application, name: name, generation: 77, state: .shared, access: .readWrite,
+    leases: 3, properties: [property])
+  static let query: BufferQuery = {
+    var query = BufferQuery()
+    query.cursor = 4711
+    query.access = .readWrite
+    query.format = .xrgb8888
+    query.ownerKind = .application
+    query.ownerName = name
+    query.name = name
+    query.property = property
+    return query
+  }()
+
+  /// Those of section 8.
+  static let applications: [(message: Message, documented: Int, descriptor: Bool)] = [
+    (.vmLedger(ledger), 152, false),
+    (.application(.bufferRevoked(id)), 32, false),
+    (.application(.offer(BufferOffer(buffer: buffer, memory: ranges))), 176, true),
+    (
+      .application(
+        .offer(
+          BufferOffer(buffer: buffer, memory: ranges, name: name, isWritable: true, properties: [property]))), 304, true
+    ),
+    (.application(.withdraw(id)), 32, false),
+    (.application(.update(BufferUpdate(id: id, damage: rectangle, generation: 5))), 56, false),
+    (.application(.update(BufferUpdate(id: id, damage: rectangle, generation: 5))), 56, true),
+    (.application(.acquire(Acquisition(.id(id), access: .readWrite, wantsUpdates: true))), 176, false),
+    (.application(.acquire(Acquisition(.name(name, owner: application), waits: true))), 176, false),
+    (.application(.release(id)), 32, false),
+    (.application(.done(id, generation: 5)), 40, false),
+    (.application(.done(id, generation: 5)), 40, true),
+    (.application(.lookup(.name(name, owner: application))), 168, false),
+    (.application(.query(query)), 336, false),
+    (.application(.query(BufferQuery())), 336, false),
+    (.application(.constraints(constraints)), 320, false),
+    (.application(.constraints(Constraints())), 320, false),
+    (.application(.requirements([application, Party(.display, name)])), 168, false),
+    (
+      .application(.grant(GrantRequest(owner: application, to: Party(.vm, name), object: .id(id), access: .readWrite))),
+      248, false
+    ),
+    (.application(.grant(GrantRequest(to: application, object: .name(name)))), 248, false),
+    (.application(.grant(GrantRequest(to: application, object: .everything))), 248, false),
+    (.application(.revoke(GrantID(rawValue: 9))), 24, false),
+    (.application(.grants(cursor: 9)), 24, false),
+    (.application(.accepted(GrantID(rawValue: 9))), 24, false),
+    (.application(.accepted(nil)), 24, false),
+    (.application(.acquired(info)), 392, true),
+    (.application(.updated(BufferUpdate(id: id, damage: rectangle, generation: 5))), 56, true),
+    (.application(.updated(BufferUpdate(id: id, damage: rectangle, generation: 5))), 56, false),
+    (.application(.revoked(id, milliseconds: 10_000)), 40, false),
+    (.application(.retired(id, milliseconds: 10_000)), 40, false),
+    (.application(.requirementsMerged(constraints)), 320, false),
+    (.application(.bufferInfo(info)), 392, false),
+    (.application(.queryEnd(count: 3, next: 1 << 40)), 32, false),
+    (.application(.bufferDone(BufferDone(id: id, generation: 5, holder: 6, remaining: 7))), 48, true),
+    (.application(.bufferDone(BufferDone(id: id, generation: 5, holder: 6, remaining: 7))), 48, false),
+    (
+      .application(
+        .grantRecord(
+          GrantRecord(
+            id: GrantID(rawValue: 3), owner: application, grantee: Party(.display, name), object: .name(name),
+            access: .read, isConfigured: true))), 264, false
+    ),
+  ]
+}

@@ -39,7 +39,7 @@ public struct HubProcess {
     try prepareDirectory()
     try hub.listen(path: socketPath)
     defer { unlink(socketPath) }
-    if isForOthers { chmod(socketPath, 0o666) }
+    if isForOthers && UnixSocket.knowsPeers { chmod(socketPath, 0o666) }
     logger.info(
       "listening",
       metadata: ["socket": "\(socketPath)", "layout": configuration.layout == nil ? "automatic" : "configured"])

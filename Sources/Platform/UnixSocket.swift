@@ -164,6 +164,9 @@ public enum UnixSocket {
     }.get()
   }
 
+  /// Whether the system says who is at the other end.
+  public static var knowsPeers: Bool { SystemSocket.knowsPeers }
+
   /// Who is at the other end; nil where the system cannot say.
   public static func peerCredentials(_ raw: Int32) throws(SystemError) -> PeerCredentials? {
     try SystemSocket.peerCredentials(raw)

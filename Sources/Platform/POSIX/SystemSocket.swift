@@ -9,6 +9,8 @@ func closeOnExec(_ raw: Int32) {
 /// Socket calls out of what POSIX has: no flag says for one call that it must not wait, so a socket used that way is
 /// made non-blocking, and who wants to wait polls.
 enum SystemSocket {
+  static let knowsPeers = false
+
   static func open(_ type: Int32) -> Int32 {
     let raw = socket(AF_UNIX, type, 0)
     if raw >= 0 { closeOnExec(raw) }

@@ -124,7 +124,8 @@ let package = Package(
       dependencies: ["muntin", "LifeParts", "LifeSupport", "HubProtocol", "Buffers", "Platform"],
       swiftSettings: settings),
     tests(of: "MuntinBench"),
-    .testTarget(name: "LibraryTests", dependencies: ["muntin", "CMuntin", "Platform", "CPNG"], swiftSettings: settings),
+    .testTarget(
+      name: "LibraryTests", dependencies: ["muntin", "CMuntin", "Platform", "CPNG"], swiftSettings: settings),
     tests(of: "FuzzBodies"),
   ]
 )

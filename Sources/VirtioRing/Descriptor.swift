@@ -1,4 +1,5 @@
 /// One descriptor, copied out of guest memory: each byte was read once.
+@usableFromInline
 package struct Descriptor {
   /// VIRTQ_DESC_F_NEXT.
   @inlinable package static var next: UInt16 { 1 }

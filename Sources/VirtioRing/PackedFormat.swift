@@ -1,4 +1,5 @@
 /// What both sides of a packed virtqueue know of its layout (virtio 1.3, 2.8).
+@usableFromInline
 package enum PackedFormat {
   /// VIRTQ_DESC_F_AVAIL.
   @inlinable package static var available: UInt16 { 1 << 7 }
@@ -6,6 +7,7 @@ package enum PackedFormat {
   @inlinable package static var used: UInt16 { 1 << 15 }
 
   /// What an event suppression structure asks for (virtio 1.3, 2.8.14).
+  @usableFromInline
   package enum Event {
     @inlinable package static var enable: UInt16 { 0 }
     @inlinable package static var disable: UInt16 { 1 }
@@ -13,6 +15,7 @@ package enum PackedFormat {
   }
 
   /// A slot of the ring and the wrap counter with which it is met.
+  @usableFromInline
   package struct Position: Equatable {
     @usableFromInline package var index: UInt16
     @usableFromInline package var wrap: Bool

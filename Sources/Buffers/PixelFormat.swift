@@ -36,7 +36,10 @@ public struct PixelFormat: RawRepresentable, Hashable, Sendable, CustomStringCon
   ]
 
   /// Whether Muntin knows what the bytes mean.
-  public var isKnown: Bool { Self.known.contains(self) }
+  public var isKnown: Bool {
+    for index in Self.known.indices where Self.known[index].rawValue == rawValue { return true }
+    return false
+  }
   /// Bytes of one pixel; all known formats have four.
   public var bytesPerPixel: UInt32 { 4 }
   /// Whether a pixel says how opaque it is.

@@ -32,7 +32,7 @@ final class Blob: GuestResource {
   /// Where the guest sees it in the host-visible region.
   var mapping: BlobMapping?
   /// What scanouts show of it, and the picture that one showed last.
-  private var pictures: [Picture] = []
+  private(set) var pictures: [Picture] = []
   private var hasUsedUUID = false
 
   init(_ id: ResourceID, byteCount: UInt64, flags: BlobFlags, host: HostMemory) {
@@ -52,7 +52,7 @@ final class Blob: GuestResource {
 
   /// The picture that SET_SCANOUT_BLOB describes; the same one for the same layout.
   func picture(of layout: PixelLayout) throws(GPUError) -> Picture {
-    for known in pictures where known.layout == layout { return known }
+    for index in pictures.indices where pictures[index].layout == layout { return pictures[index] }
     let fresh = Picture(id: hasUsedUUID ? .random() : uuid, layout: layout, memory: try memory())
     hasUsedUUID = true
     pictures.append(fresh)
@@ -66,14 +66,9 @@ final class Blob: GuestResource {
   }
 
   /// How many pictures it has.
-  var pictureCount: Int { pictures.count }
 
-  /// Takes the pictures out that `isShown` does not know, but for the newest.
-  func removePictures(but newest: Picture?, _ isShown: (Picture) -> Bool) -> [Picture] {
-    let gone = pictures.filter { $0 !== newest && !isShown($0) }
-    pictures.removeAll { picture in gone.contains { $0 === picture } }
-    return gone
-  }
+  /// Nobody shows the picture of that number any more.
+  func removePicture(at index: Int) { pictures.remove(at: index) }
 
   /// ATTACH_BACKING: the guest's pages are these from now on.
   func attach(_ pages: GuestPages) throws(GPUError) {

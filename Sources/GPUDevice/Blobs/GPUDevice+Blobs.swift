@@ -131,11 +131,22 @@ extension GPUDevice {
     retirePictures(of: blob, but: nil)
   }
 
-  /// Gives those pictures of a blob up that no scanout shows.
+  /// Gives those pictures of a blob up that no scanout shows. By index, since a page flip must not allocate, whatever
+  /// the optimiser makes of a closure or an iterator.
   private func retirePictures(of blob: Blob, but newest: Picture?) {
-    guard blob.pictureCount > (newest == nil ? 0 : 1) else { return }
-    let gone = blob.removePictures(but: newest) { picture in scanouts.contains { $0.picture === picture } }
-    for picture in gone { sink.pictureRetired(picture) }
+    var index = blob.pictures.count
+    while index > 0 {
+      index -= 1
+      let picture = blob.pictures[index]
+      if picture === newest || isShown(picture) { continue }
+      blob.removePicture(at: index)
+      sink.pictureRetired(picture)
+    }
+  }
+
+  private func isShown(_ picture: Picture) -> Bool {
+    for index in scanouts.indices where scanouts[index].picture === picture { return true }
+    return false
   }
 
   /// Memory that shown pictures may be in has changed: the sink looks at them again.

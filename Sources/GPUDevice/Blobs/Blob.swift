@@ -65,8 +65,6 @@ final class Blob: GuestResource {
     return .guest(pages)
   }
 
-  /// How many pictures it has.
-
   /// Nobody shows the picture of that number any more.
   func removePicture(at index: Int) { pictures.remove(at: index) }
 

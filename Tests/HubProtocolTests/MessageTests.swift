@@ -23,7 +23,23 @@ private func openFile() throws -> Int32 {
   try SharedMemory.create(name: "test", count: 4096).release()
 }
 
-private func isOpen(_ raw: Int32) -> Bool { fcntl(raw, F_GETFD) >= 0 }
+/// A descriptor to give away, and whether its taker closed it: a test beside this one may get the same number again.
+private final class GivenDescriptor {
+  /// One end of a pair of sockets.
+  let raw: Int32
+  private let other: SharedDescriptor
+
+  init() throws {
+    let (given, kept) = try UnixSocket.pair(.stream).take()
+    raw = given
+    other = SharedDescriptor(FileDescriptor(adopting: kept))
+  }
+
+  var isClosed: Bool {
+    var entry = pollfd(fd: other.raw, events: 0, revents: 0)
+    return poll(&entry, 1, 0) == 1 && entry.revents & Int16(POLLHUP) != 0
+  }
+}
 
 @Suite struct MessageTests {
   @Test func `every message comes back as it was sent, with its serial`() throws {
@@ -97,10 +113,10 @@ private func isOpen(_ raw: Int32) -> Bool { fcntl(raw, F_GETFD) >= 0 }
   }
 
   @Test func `a descriptor that a message does not want is refused and closed`() throws {
-    let file = try openFile()
+    let file = try GivenDescriptor()
     let bytes = MessageSamples.bytes(of: .layersSettled, descriptor: true)
-    #expect(throws: ProtocolError.descriptorMismatch(type: 0x0288)) { try parse(bytes, descriptors: [file]) }
-    #expect(!isOpen(file))
+    #expect(throws: ProtocolError.descriptorMismatch(type: 0x0288)) { try parse(bytes, descriptors: [file.raw]) }
+    #expect(file.isClosed)
   }
 
   @Test func `a message without the descriptor that it needs is refused`() {
@@ -112,11 +128,11 @@ private func isOpen(_ raw: Int32) -> Bool { fcntl(raw, F_GETFD) >= 0 }
   }
 
   @Test func `surplus descriptors are refused and closed`() throws {
-    let files = [try openFile(), try openFile(), try openFile()]
+    let files = [try GivenDescriptor(), try GivenDescriptor(), try GivenDescriptor()]
     let bytes = MessageSamples.bytes(
       of: .bufferRegister(MessageSamples.buffer, MessageSamples.memory), descriptor: true)
-    #expect(throws: ProtocolError.surplusDescriptors(2)) { try parse(bytes, descriptors: files) }
-    #expect(!files.contains(where: isOpen))
+    #expect(throws: ProtocolError.surplusDescriptors(2)) { try parse(bytes, descriptors: files.map(\.raw)) }
+    #expect(files.allSatisfy { $0.isClosed })
   }
 
   /// Each is a sample with one field overwritten (offset from the end of the header).
@@ -150,9 +166,9 @@ private func isOpen(_ raw: Int32) -> Bool { fcntl(raw, F_GETFD) >= 0 }
     var bytes = MessageSamples.bytes(
       of: .bufferRegister(MessageSamples.buffer, MessageSamples.memory), descriptor: true)
     withUnsafeBytes(of: value.littleEndian) { bytes.replaceSubrange(16 + offset..<20 + offset, with: $0) }
-    let file = try openFile()
-    #expect(throws: ProtocolError.self) { try parse(bytes, descriptors: [file]) }
-    #expect(!isOpen(file))
+    let file = try GivenDescriptor()
+    #expect(throws: ProtocolError.self) { try parse(bytes, descriptors: [file.raw]) }
+    #expect(file.isClosed)
   }
 
   @Test func `scanout 16, opacity 256, scale mode 3 and the zero buffer id are refused`() {

@@ -59,6 +59,7 @@ let package = Package(
     module("Geometry"),
     module("VirtioRing"),
     module("GPUProtocol", ["VirtioRing", "Geometry"]),
+    module("CrossDomain"),
     .target(
       name: "Platform", dependencies: isPOSIX ? ["CPOSIX"] : ["CPOSIX", "CLinux"],
       exclude: otherPlatform, swiftSettings: settings),
@@ -98,6 +99,7 @@ let package = Package(
         "Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Supervisor", "Buffers", "Platform", "CMuntin",
       ]),
     tests(of: "VirtioRing", ["CAllocations"]),
+    tests(of: "CrossDomain"),
     .target(name: "TestSupport", dependencies: ["Platform"], path: "Tests/TestSupport", swiftSettings: settings),
     tests(of: "Platform", exclude: otherPlatform),
     .target(name: "CAllocations", path: "Tests/CAllocations"),
@@ -134,7 +136,8 @@ let package = Package(
 
 if isPOSIX {
   let portable = [
-    "Geometry", "VirtioRing", "GPUProtocol", "Platform", "Virtqueue", "VhostUser", "Buffers", "GPUDevice",
+    "Geometry", "VirtioRing", "GPUProtocol", "CrossDomain", "Platform", "Virtqueue", "VhostUser", "Buffers",
+    "GPUDevice",
     "HubProtocol", "Hub",
   ]
   let kept = Set(portable + portable.map { $0 + "Tests" } + ["CPOSIX", "CAllocations", "HubUnderTest", "TestSupport"])

@@ -45,7 +45,7 @@ public enum GPUError: Error, Equatable, Sendable {
   case outsideBacking(ResourceID, offset: UInt64)
   /// A transfer from memory that the VMM has taken away.
   case backingRemoved(ResourceID)
-  /// A capability set that is not there: none is.
+  /// A capability set that is not there.
   case unknownCapset(UInt32)
   /// A command for pictures that names a blob.
   case isBlob(ResourceID)
@@ -83,6 +83,14 @@ public enum GPUError: Error, Equatable, Sendable {
   case windowUnavailable
   /// No such context, or 0, or CTX_CREATE of one that there is.
   case invalidContext(ContextID)
+  /// SUBMIT_3D of no bytes, of more than the context takes, or with fences to wait for.
+  case invalidCommandSize(UInt32)
+  /// Fewer commands in the request than it says.
+  case commandsTruncated(UInt32, byteCount: Int)
+  /// Commands that the context cannot read, or refuses.
+  case contextCommand(String)
+  /// One attached resource more than there may be.
+  case tooManyAttachments(limit: Int)
   /// A context's name of more than 64 bytes.
   case invalidNameLength(UInt32)
   /// A cursor picture that is not 64 x 64.
@@ -106,11 +114,12 @@ public enum GPUError: Error, Equatable, Sendable {
     case .invalidResource, .resourceExists: .invalidResourceID
     case .invalidScanout: .invalidScanoutID
     case .invalidContext: .invalidContextID
-    case .tooManyResources, .overLimit, .hostMemory, .tooManyMappings: .outOfMemory
+    case .tooManyResources, .overLimit, .hostMemory, .tooManyMappings, .tooManyAttachments: .outOfMemory
     case .commandTruncated, .unknownFormat, .invalidSize, .rectangleOutside, .invalidEntryCount, .entriesTruncated,
       .entryUnmapped, .outsideBacking, .unknownCapset, .invalidCursorSize, .isBlob, .noBlob, .unknownBlobMemory,
       .unknownBlobFlags, .unknownBlob, .invalidBlobSize, .blobBeyondBacking, .pictureBeyondBlob, .unaligned,
-      .notGuestMemory, .notMappable, .outsideWindow, .windowOverlap, .invalidNameLength:
+      .notGuestMemory, .notMappable, .outsideWindow, .windowOverlap, .invalidNameLength, .invalidCommandSize,
+      .commandsTruncated, .contextCommand:
       .invalidParameter
     }
   }

@@ -46,6 +46,10 @@ extension GPUError: CustomStringConvertible {
     case .tooManyMappings(let limit): "more than \(limit) blobs in the host-visible region"
     case .windowUnavailable: "the VMM does not map memory for its guest"
     case .invalidContext(let id): "context \(id.rawValue) does not exist, or exists already"
+    case .invalidCommandSize(let count): "\(count) bytes of commands, or fences to wait for"
+    case .commandsTruncated(let count, let bytes): "\(count) bytes of commands in \(bytes)"
+    case .contextCommand(let reason): "\(reason)"
+    case .tooManyAttachments(let limit): "more than \(limit) resources attached to contexts"
     case .invalidNameLength(let count): "context name of \(count) bytes"
     case .invalidCursorSize(let size): "cursor of \(size), must be 64x64"
     }

@@ -11,6 +11,8 @@ public struct CommandFlags: OptionSet, Hashable, Sendable {
   public static let fence = CommandFlags(rawValue: 1)
   /// VIRTIO_GPU_FLAG_INFO_RING_IDX: the fence counts on the (context, ring) timeline.
   public static let ringIndex = CommandFlags(rawValue: 2)
+  /// Both.
+  static let fenceOnRing = CommandFlags(rawValue: 3)
 }
 
 /// `struct virtio_gpu_ctrl_hdr`: the first 24 bytes of every request and answer.
@@ -72,14 +74,17 @@ public struct CommandHeader: Hashable, Sendable {
   /// Whether the answer must wait until the command is done.
   public var isFenced: Bool { flags.contains(.fence) }
 
-  /// The header of an answer to this request: a fence is echoed with its context, anything else is zero.
-  ///
-  /// Ring indices count only with CONTEXT_INIT, which is not offered.
+  /// Whether the fence counts on a ring's timeline.
+  public var isOnRing: Bool { flags.contains(.ringIndex) }
+
+  /// The header of an answer to this request: a fence is echoed with its context and ring, anything else is zero.
   public func answer(_ code: ResponseCode) -> CommandHeader {
     guard isFenced else {
       return CommandHeader(
         type: code.rawValue, flags: [], fence: FenceID(rawValue: 0), context: ContextID(rawValue: 0), ring: 0)
     }
-    return CommandHeader(type: code.rawValue, flags: .fence, fence: fence, context: context, ring: 0)
+    return CommandHeader(
+      type: code.rawValue, flags: isOnRing ? .fenceOnRing : .fence, fence: fence, context: context,
+      ring: isOnRing ? ring : 0)
   }
 }

@@ -22,6 +22,23 @@ public enum MapCaching: UInt32, Sendable {
   case cached = 1
 }
 
+/// One capability set that the device has: `struct virtio_gpu_resp_capset_info`.
+public struct CapsetInfo: Hashable, Sendable {
+  /// Its number, as in linux/virtgpu_drm.h.
+  public var id: UInt32
+  /// The newest version.
+  public var maximumVersion: UInt32
+  /// Bytes of the longest version.
+  public var maximumByteCount: UInt32
+
+  /// A capability set's line.
+  public init(id: UInt32, maximumVersion: UInt32, maximumByteCount: UInt32) {
+    self.id = id
+    self.maximumVersion = maximumVersion
+    self.maximumByteCount = maximumByteCount
+  }
+}
+
 /// What the device answers (virtio 1.3, 5.7.6.7).
 public enum Response: Equatable, Sendable {
   case okNoData
@@ -31,6 +48,9 @@ public enum Response: Equatable, Sendable {
   case okEDID([UInt8])
   case okResourceUUID(ResourceUUID)
   case okMapInfo(MapCaching)
+  case okCapsetInfo(CapsetInfo)
+  /// At most ``maximumCapsetByteCount``.
+  case okCapset([UInt8])
   /// Any code whose `isError` is true.
   case error(ResponseCode)
 
@@ -42,6 +62,8 @@ public enum Response: Equatable, Sendable {
     case .okEDID: .okEDID
     case .okResourceUUID: .okResourceUUID
     case .okMapInfo: .okMapInfo
+    case .okCapsetInfo: .okCapsetInfo
+    case .okCapset: .okCapset
     case .error(let code): code
     }
   }
@@ -49,8 +71,11 @@ public enum Response: Equatable, Sendable {
   /// The bytes that an EDID answer has room for.
   public static let maximumEDIDByteCount = 1024
 
-  /// Bytes of the longest answer, `struct virtio_gpu_resp_edid`.
-  public static let maximumByteCount = CommandHeader.byteCount + 8 + maximumEDIDByteCount
+  /// The most bytes of a capability set.
+  public static let maximumCapsetByteCount = 4096
+
+  /// Bytes of the longest answer, `struct virtio_gpu_resp_capset`.
+  public static let maximumByteCount = CommandHeader.byteCount + maximumCapsetByteCount
 
   /// Stores the whole answer to `request` and returns its length; every byte of it is set.
   ///
@@ -68,6 +93,9 @@ public enum Response: Equatable, Sendable {
     case .okMapInfo(let caching):
       writer.word(caching.rawValue)
       writer.word(0)
+    case .okCapsetInfo(let info):
+      for word in [info.id, info.maximumVersion, info.maximumByteCount, 0] { writer.word(word) }
+    case .okCapset(let bytes): writer.copy(bytes.prefix(Self.maximumCapsetByteCount))
     }
     return writer.count
   }

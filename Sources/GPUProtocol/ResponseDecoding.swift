@@ -33,6 +33,15 @@ extension Response {
     case .okResourceUUID:
       try check(bytes, code, 16)
       return .okResourceUUID(ResourceUUID(high: reader.long().byteSwapped, low: reader.long().byteSwapped))
+    case .okMapInfo:
+      try check(bytes, code, 8)
+      guard let caching = MapCaching(rawValue: reader.word()) else { throw .unknown(header.type) }
+      return .okMapInfo(caching)
+    case .okCapsetInfo:
+      try check(bytes, code, 16)
+      return .okCapsetInfo(
+        CapsetInfo(id: reader.word(), maximumVersion: reader.word(), maximumByteCount: reader.word()))
+    case .okCapset: return .okCapset(reader.copy(bytes.count - CommandHeader.byteCount))
     default: throw .unknown(header.type)
     }
   }

@@ -107,7 +107,8 @@ import Testing
     (.okNoData, 24), (.okDisplayInfo([]), 408),
     (.okDisplayInfo([DisplayMode(area: Rectangle(x: 1, y: 2, width: 3, height: 4), isEnabled: true)]), 408),
     (.okEDID(EDID(size: Size(width: 640, height: 480), name: "x", serial: 1).bytes), 1056),
-    (.okResourceUUID(ResourceUUID(high: 1, low: 2)), 40), (.error(.outOfMemory), 24),
+    (.okResourceUUID(ResourceUUID(high: 1, low: 2)), 40), (.error(.outOfMemory), 24), (.okMapInfo(.cached), 32),
+    (.okCapsetInfo(CapsetInfo(id: 5, maximumVersion: 1, maximumByteCount: 16)), 40),
   ]
 
   @Test("an answer has the length of its struct and leaves no byte of it unset", arguments: responses)
@@ -149,14 +150,14 @@ import Testing
     #expect(throws: ResponseError.unknown(0x11ff)) { try bytes.withUnsafeBytes { try Response.decode($0) } }
   }
 
-  @Test("a fence is echoed with its context, and only when it was asked for")
+  @Test("a fence is echoed with its context and ring, and only when it was asked for")
   func fenceEcho() {
     let asked = CommandHeader(
       .resourceFlush, flags: [.fence, .ringIndex], fence: FenceID(rawValue: 9), context: ContextID(rawValue: 4), ring: 2
     )
     #expect(asked.answer(.okNoData).fence.rawValue == 9)
     #expect(asked.answer(.okNoData).context.rawValue == 4)
-    #expect(asked.answer(.okNoData).flags == .fence)
+    #expect(asked.answer(.okNoData).flags == [.fence, .ringIndex] && asked.answer(.okNoData).ring == 2)
     let plain = CommandHeader(.resourceFlush, fence: FenceID(rawValue: 9))
     #expect(plain.answer(.okNoData).flags == [] && plain.answer(.okNoData).fence.rawValue == 0)
   }

@@ -40,7 +40,7 @@ import Testing
     #expect(try guest.run(.contextCreate(nameLength: .max, kind: 0), context: 1).code == .invalidParameter)
   }
 
-  @Test("nothing is drawn in one: commands for that are refused, whatever their lengths")
+  @Test("nothing is done in one without a capability set: commands for that are refused, whatever their lengths")
   func nothingDrawn() throws {
     let guest = try Self.guest()
     #expect(try guest.run(.contextCreate(nameLength: 0, kind: 0), context: 1).code == .okNoData)

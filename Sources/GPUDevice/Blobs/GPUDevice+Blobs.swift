@@ -37,11 +37,17 @@ extension GPUDevice {
   private func createHostBlob(_ blob: Command.CreateBlob, _ context: ContextID) throws(GPUError) {
     guard hostVisible.byteCount > 0 else { throw .notOffered(.resourceCreateBlob) }
     guard blob.entryCount == 0 else { throw .invalidEntryCount(blob.entryCount) }
-    guard blob.blob == 0 else { throw .unknownBlob(blob.blob) }
-    if context != .none { try contexts.check(context) }
-    let memory = try resources.allocate(Int(blob.byteCount), name: configuration.name)
+    let memory = try hostMemory(blob, context)
     resources.add(
       Blob(blob.resource, byteCount: blob.byteCount, flags: BlobFlags(rawValue: blob.flags), host: memory))
+  }
+
+  /// Fresh memory for number 0, else what the context knows by the number.
+  private func hostMemory(_ blob: Command.CreateBlob, _ context: ContextID) throws(GPUError) -> HostMemory {
+    let found = context == .none ? nil : try contexts.find(context)
+    guard blob.blob != 0 else { return try resources.allocate(Int(blob.byteCount), name: configuration.name) }
+    guard let found else { throw .unknownBlob(blob.blob) }
+    return try found.memory(ofBlob: blob.blob, byteCount: blob.byteCount)
   }
 
   /// The guest memory that entries behind a command name.

@@ -59,6 +59,16 @@ public final class GuestPages {
     return true
   }
 
+  /// Stores bytes from `offset` on; false when one of them has no place there.
+  public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) -> Bool {
+    guard let source = bytes.baseAddress else { return true }
+    let row = ScatterList.Rows(offset: offset, byteCount: bytes.count, count: 1, stride: bytes.count)
+    list.refresh(in: memory)
+    guard list.reach(of: row) == .complete else { return false }
+    list.store(row, from: source)
+    return true
+  }
+
   /// The pages that hold the first so many bytes, as pieces of the files that hold guest memory, in order; nil where one
   /// is not in a file, or not there.
   public func filePieces(covering byteCount: UInt64) -> [MemoryFilePiece]? {

@@ -13,8 +13,8 @@ extension GPUDevice {
     case .transferToHost2D(let id, let rectangle, let offset): try transfer(id, rectangle, offset)
     case .resourceAttachBacking(let id, let count): try attachBacking(id, count, chain)
     case .resourceDetachBacking(let id): try detachBacking(id)
-    case .getCapsetInfo(let index): throw .unknownCapset(index)
-    case .getCapset(let id, _): throw .unknownCapset(id)
+    case .getCapsetInfo(let index): return .okCapsetInfo(try capsetInfo(at: index))
+    case .getCapset(let id, let version): return .okCapset(try capset(id, version: version))
     case .getEDID(let scanout): return .okEDID(try edid(of: scanout).bytes)
     case .resourceAssignUUID(let id): return .okResourceUUID(try uuid(of: id))
     case .updateCursor(let update): try updateCursor(update)
@@ -25,7 +25,7 @@ extension GPUDevice {
     case .resourceUnmapBlob(let id): awaitedChange = try unmapBlob(id)
     case .contextCreate, .contextDestroy, .contextAttachResource, .contextDetachResource, .resourceCreate3D,
       .transferToHost3D, .transferFromHost3D, .submit3D:
-      try performInContext(command, header.context)
+      try performInContext(command, header.context, chain)
     }
     return .okNoData
   }

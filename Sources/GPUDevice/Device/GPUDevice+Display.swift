@@ -12,7 +12,10 @@ extension GPUDevice {
 
   /// Copies a part of configuration space; bytes behind its end are zero.
   public func readConfiguration(at offset: Int, into target: UnsafeMutableRawBufferPointer) {
-    let words = [events, 0, UInt32(scanoutCount), 0, offersBlobs ? configuration.blobAlignment.rawValue : 0]
+    let words = [
+      events, 0, UInt32(scanoutCount), UInt32(contextKinds.count),
+      offersBlobs ? configuration.blobAlignment.rawValue : 0,
+    ]
     let bytes = words.flatMap(littleEndian)
     for index in target.indices {
       let (place, overflow) = offset.addingReportingOverflow(index)

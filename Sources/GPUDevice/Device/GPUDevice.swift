@@ -23,6 +23,8 @@ public final class GPUDevice: VirtioDevice {
   public var queueBroken: ((_ queue: Int, VirtqueueError) -> Void)?
 
   let sink: any DisplaySink
+  /// What contexts can be made of, in the order of GET_CAPSET_INFO.
+  let contextKinds: [any ContextKind]
   var resources: ResourceTable
   var scanouts: [Scanout]
   var cursors: [CursorPlane]
@@ -54,9 +56,10 @@ public final class GPUDevice: VirtioDevice {
   var allowance = 0
 
   /// A card that nobody uses yet.
-  public init(configuration: GPUConfiguration, sink: any DisplaySink) {
+  public init(configuration: GPUConfiguration, sink: any DisplaySink, contextKinds: [any ContextKind] = []) {
     self.configuration = configuration
     self.sink = sink
+    self.contextKinds = contextKinds
     resources = ResourceTable(maximumCount: configuration.maximumResources, limits: configuration.limits)
     contexts = ContextTable(ledger: resources.ledger)
     hostVisible = HostVisibleWindow(
@@ -90,17 +93,20 @@ public final class GPUDevice: VirtioDevice {
   public static let virglFeature: UInt64 = 1 << 0
   /// VIRTIO_GPU_F_RESOURCE_BLOB.
   public static let resourceBlobFeature: UInt64 = 1 << 3
+  /// VIRTIO_GPU_F_CONTEXT_INIT.
+  public static let contextInitFeature: UInt64 = 1 << 4
   /// VIRTIO_GPU_F_BLOB_ALIGNMENT.
   public static let blobAlignmentFeature: UInt64 = 1 << 5
 
   /// Only what works.
   ///
-  /// Linux puts its framebuffers into blobs of its own pages when it is offered blobs without VIRGL, and makes blobs in
-  /// the host's memory only when it is offered VIRGL: that is how the configuration chooses.
+  /// Linux puts its framebuffers into blobs of its own pages when it is offered blobs without VIRGL, and makes contexts,
+  /// and blobs in the host's memory, only when it is offered VIRGL: that is how the configuration chooses.
   public var deviceFeatures: UInt64 {
     var features = Self.edidFeature | Self.resourceUUIDFeature
     if offersBlobs { features |= Self.resourceBlobFeature | Self.blobAlignmentFeature }
     if configuration.allocation == .host, hostVisible.byteCount > 0 { features |= Self.virglFeature }
+    if !contextKinds.isEmpty { features |= Self.virglFeature | Self.contextInitFeature }
     return features
   }
 
@@ -183,7 +189,7 @@ public final class GPUDevice: VirtioDevice {
   /// Wire bytes in, wire bytes out.
   private func answer(_ chain: DescriptorChain, from queue: RequestQueue, _ index: Int) {
     let bytes = UnsafeRawBufferPointer(rebasing: request[..<chain.read(into: request)])
-    let header = CommandHeader(decoding: bytes)
+    let header = decodeHeader(bytes)
     let response = respond(to: header, bytes, chain, isCursorQueue: index == Self.cursorQueue)
     statistics.commands += 1
     if let ticket = awaitedChange, let header {
@@ -191,8 +197,16 @@ public final class GPUDevice: VirtioDevice {
       return queue.hold(chain, header, until: ticket)
     }
     let written = encode(response, answering: header ?? CommandHeader(.getDisplayInfo), into: chain)
-    queue.complete(chain, written: written, isFenced: header?.isFenced ?? false, wait: flushWait)
+    let order = order(of: header, refused: response.code.isError)
+    queue.complete(chain, written: written, order, wait: flushWait)
     flushWait = .none
+  }
+
+  /// A header, whose ring counts only where the driver has accepted that there are any.
+  private func decodeHeader(_ bytes: UnsafeRawBufferPointer) -> CommandHeader? {
+    guard var header = CommandHeader(decoding: bytes) else { return nil }
+    if header.isOnRing, !hasAccepted(Self.contextInitFeature) { header.flags.remove(.ringIndex) }
+    return header
   }
 
   private func encode(_ response: Response?, answering header: CommandHeader, into chain: DescriptorChain) -> UInt32 {
@@ -205,8 +219,15 @@ public final class GPUDevice: VirtioDevice {
   func finish(_ ticket: SharedMemoryTicket, _ response: Response) -> Bool {
     let control = queues[Self.controlQueue]
     guard control.finish(ticket, response) else { return false }
-    if !isServing { control.notifyIfNeeded() }
+    notifyUnlessServing(control)
     return true
+  }
+
+  var controlRequests: RequestQueue { queues[Self.controlQueue] }
+
+  /// Whoever serves a queue calls its driver at the end.
+  func notifyUnlessServing(_ queue: RequestQueue) {
+    if !isServing { queue.notifyIfNeeded() }
   }
 
   private func decode(_ header: CommandHeader, _ bytes: UnsafeRawBufferPointer) throws(GPUError) -> Command {
@@ -249,7 +270,7 @@ public final class GPUDevice: VirtioDevice {
     if serial == flushSerial || (earlier && serial > flushSerial) { earlyTokens |= scanouts[Int(scanout.rawValue)].bit }
     let control = queues[Self.controlQueue]
     control.latched(scanout, serial: serial, earlier: earlier)
-    if !isServing { control.notifyIfNeeded() }
+    notifyUnlessServing(control)
   }
 
   /// How many answers wait for a sink.
@@ -266,7 +287,7 @@ public final class GPUDevice: VirtioDevice {
       sink.cursorChanged(cursors[index].state)
     }
     for resource in resources.removeAll() { retire(resource) }
-    contexts.removeAll()
+    for context in contexts.removeAll() { context.destroyed() }
     events = 0
   }
 

@@ -2,8 +2,8 @@ import Virtqueue
 
 /// One of the device's queues, with the requests that are done but answered later.
 ///
-/// A flush that a sink holds is answered when each scanout's token has come back. Fenced answers go out in the order
-/// of their requests: one that follows a held flush waits for it. Others overtake it.
+/// A flush that a sink holds is answered when each scanout's token has come back. Fenced answers of a timeline go out in
+/// the order of their requests: one that follows a held flush waits for it. Others overtake it.
 final class RequestQueue {
   private var queue: Virtqueue?
   private var spares: [DescriptorChain] = []
@@ -14,13 +14,32 @@ final class RequestQueue {
   private struct Held {
     let chain: DescriptorChain
     var written: UInt32
-    let isFenced: Bool
+    var order: Order
     let wait: FlushWait
     var scanouts: UInt16
     /// The change of shared memory that it waits for, and the request that is answered then.
     var change: (ticket: SharedMemoryTicket, header: CommandHeader)?
 
-    var waits: Bool { scanouts != 0 || change != nil }
+    var waits: Bool { scanouts != 0 || change != nil || order.isPending }
+  }
+
+  /// Whose turn an answer keeps.
+  enum Timeline: Equatable {
+    /// No fence: it overtakes others.
+    case none
+    /// All fences that are on no ring.
+    case device
+    /// VIRTIO_GPU_FLAG_INFO_RING_IDX: fences of a ring of a context.
+    case ring(ContextID, UInt8)
+  }
+
+  /// An answer's place among those that have fences.
+  struct Order {
+    var timeline: Timeline
+    var fence: FenceID
+    /// Whether its context has yet to do what it waits for.
+    var isPending = false
+    static let none = Order(timeline: .none, fence: FenceID(rawValue: 0))
   }
 
   /// How a flush is waited for: its serial number, and one bit for each scanout that has not latched it.
@@ -60,7 +79,7 @@ final class RequestQueue {
   func enableKicks() -> Bool { queue?.enableKicks() ?? false }
   func notifyIfNeeded() { queue?.notifyIfNeeded() }
 
-  /// The next request; nil when there is none. It comes back with ``complete(_:written:isFenced:wait:)``.
+  /// The next request; nil when there is none. It comes back with ``complete(_:written:_:wait:)``.
   func next() throws(VirtqueueError) -> DescriptorChain? {
     guard let queue else { return nil }
     let chain = spares.popLast() ?? DescriptorChain()
@@ -77,17 +96,50 @@ final class RequestQueue {
   // MARK: Answering
 
   /// A request is done, its answer of `written` bytes stored: answers now, or in its turn.
-  func complete(_ chain: DescriptorChain, written: UInt32, isFenced: Bool, wait: FlushWait) {
-    if wait.scanouts == 0, !isFenced || held.isEmpty { return answer(chain, written) }
-    held.append(
-      Held(chain: chain, written: written, isFenced: isFenced, wait: wait, scanouts: wait.scanouts, change: nil))
+  func complete(_ chain: DescriptorChain, written: UInt32, _ order: Order, wait: FlushWait) {
+    if wait.scanouts == 0, !order.isPending, !isBlocked(order.timeline, behind: held.count) {
+      return answer(chain, written)
+    }
+    held.append(Held(chain: chain, written: written, order: order, wait: wait, scanouts: wait.scanouts, change: nil))
+  }
+
+  /// Whether one of the first so many that are held has to be answered before those of the timeline that follow it.
+  private func isBlocked(_ timeline: Timeline, behind count: Int) -> Bool {
+    guard timeline != .none else { return false }
+    var index = count
+    while index > 0 {
+      index -= 1
+      if held[index].order.timeline == timeline { return true }
+      if timeline == .device, held[index].order.timeline == .none { return true }
+    }
+    return false
   }
 
   /// A request is answered when shared memory has changed.
   func hold(_ chain: DescriptorChain, _ header: CommandHeader, until ticket: SharedMemoryTicket) {
     held.append(
       Held(
-        chain: chain, written: 0, isFenced: header.isFenced, wait: .none, scanouts: 0, change: (ticket, header)))
+        chain: chain, written: 0, order: Self.order(header), wait: .none, scanouts: 0, change: (ticket, header)))
+  }
+
+  private static func order(_ header: CommandHeader) -> Order {
+    guard header.isFenced else { return .none }
+    return Order(timeline: header.isOnRing ? .ring(header.context, header.ring) : .device, fence: header.fence)
+  }
+
+  /// A context has done what fences of a ring wait for, up to one of them.
+  func finishFences(of timeline: Timeline, through fence: FenceID) {
+    guard let last = held.lastIndex(where: { $0.order.timeline == timeline && $0.order.fence == fence }) else { return }
+    for index in 0...last where held[index].order.timeline == timeline { held[index].order.isPending = false }
+    release()
+  }
+
+  /// A context has gone: nothing waits for it.
+  func finishFences(of context: ContextID) {
+    for index in held.indices {
+      if case .ring(context, _) = held[index].order.timeline { held[index].order.isPending = false }
+    }
+    release()
   }
 
   /// Shared memory has changed; false when no request waits for that.
@@ -113,11 +165,9 @@ final class RequestQueue {
 
   private func release() {
     var kept = 0
-    var isBlocked = false
     for index in held.indices {
       let entry = held[index]
-      if entry.waits || (entry.isFenced && isBlocked) {
-        isBlocked = true
+      if entry.waits || isBlocked(entry.order.timeline, behind: kept) {
         held[kept] = entry
         kept += 1
       } else {

@@ -166,6 +166,11 @@ extension ScatterList {
     copy.finish()
   }
 
+  /// Copies rows in, from `source` and every `stride` bytes after it; `reach(of:)` was `complete`.
+  func store(_ rows: Rows, from source: UnsafeRawPointer) {
+    forEachPiece(of: rows) { memcpy($1, source + $0, $2) }
+  }
+
   /// Calls `body` for all pieces of the rows: where they lie after the first row's begin, where they are, their length.
   @inline(__always)
   private func forEachPiece(of rows: Rows, _ body: (Int, UnsafeMutableRawPointer, Int) -> Void) {

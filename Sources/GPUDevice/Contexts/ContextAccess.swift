@@ -1,0 +1,34 @@
+import Buffers
+import GPUProtocol
+import Virtqueue
+
+/// What a context may do in its card: with its own resources and fences, not with those of others.
+public struct ContextAccess {
+  private weak var device: GPUDevice?
+  /// The context.
+  public let id: ContextID
+
+  init(_ device: GPUDevice, _ id: ContextID) {
+    self.device = device
+    self.id = id
+  }
+
+  /// The VM's ledger; nil when the card is gone.
+  public var ledger: Ledger? { device?.ledger }
+
+  /// All fences of a ring up to this one are done.
+  public func finishFences(ring: UInt8, through fence: FenceID) {
+    device?.finishFences(of: id, ring: ring, through: fence)
+  }
+
+  /// Bytes of the guest's pages behind a resource that is attached to the context; nil where there are none.
+  public func pages(of resource: ResourceID) -> GuestPages? { attachedBlob(resource)?.pages }
+
+  /// The host's memory behind a resource that is attached to the context; nil where there is none.
+  public func hostMemory(of resource: ResourceID) -> HostMemory? { attachedBlob(resource)?.host }
+
+  private func attachedBlob(_ resource: ResourceID) -> Blob? {
+    guard let device, device.contexts.isAttached(resource, to: id) else { return nil }
+    return try? device.resources.findBlob(resource)
+  }
+}

@@ -1,0 +1,112 @@
+import Buffers
+import GPUProtocol
+import Virtqueue
+
+/// Contexts: capability sets, what is submitted, and fences on a context's rings (virtio 1.3, 5.7.6.9 and
+/// VIRTIO_GPU_F_CONTEXT_INIT).
+extension GPUDevice {
+  func performInContext(
+    _ command: Command, _ context: ContextID, _ chain: DescriptorChain
+  ) throws(GPUError) {
+    try requireFeature(Self.virglFeature, for: command.code)
+    switch command {
+    case .contextCreate(let length, let kind): try createContext(context, length, kind)
+    case .contextDestroy: try destroyContext(context)
+    case .contextAttachResource(let id):
+      try contexts.check(context)
+      _ = try resources.findAny(id)
+      try contexts.attach(id, to: context)
+    case .contextDetachResource(let id):
+      try contexts.check(context)
+      contexts.detach(id, from: context)
+      _ = try resources.findAny(id)
+    case .submit3D(let byteCount, let fenceCount): try submit(byteCount, fenceCount, in: context, chain)
+    default: throw .notOffered(command.code)
+    }
+  }
+
+  // MARK: Capability sets
+
+  /// GET_CAPSET_INFO.
+  func capsetInfo(at index: UInt32) throws(GPUError) -> CapsetInfo {
+    guard index < UInt32(contextKinds.count) else { throw .unknownCapset(index) }
+    let kind = contextKinds[Int(index)]
+    return CapsetInfo(
+      id: kind.capset, maximumVersion: kind.capsetVersion, maximumByteCount: UInt32(kind.capsetBytes.count))
+  }
+
+  /// GET_CAPSET.
+  func capset(_ id: UInt32, version: UInt32) throws(GPUError) -> [UInt8] {
+    let kind = try kind(ofCapset: id)
+    guard version <= kind.capsetVersion else { throw .unknownCapset(id) }
+    return kind.capsetBytes
+  }
+
+  private func kind(ofCapset id: UInt32) throws(GPUError) -> any ContextKind {
+    guard let kind = contextKinds.first(where: { $0.capset == id }) else { throw .unknownCapset(id) }
+    return kind
+  }
+
+  // MARK: Life
+
+  /// `context_init`: the low eight bits name the capability set.
+  private func createContext(_ id: ContextID, _ nameLength: UInt32, _ initialization: UInt32) throws(GPUError) {
+    let capset = hasAccepted(Self.contextInitFeature) ? initialization & 0xff : 0
+    let kind = capset == 0 ? nil : try self.kind(ofCapset: capset)
+    try contexts.reserve(id, nameLength: nameLength)
+    do throws(GPUError) {
+      let context = try kind?.makeContext(ContextAccess(self, id))
+      contexts.add(id, context, maximumCommandByteCount: kind?.maximumCommandByteCount ?? 0)
+    } catch {
+      contexts.giveBack()
+      throw error
+    }
+  }
+
+  private func destroyContext(_ id: ContextID) throws(GPUError) {
+    try contexts.remove(id)?.destroyed()
+    finishAllFences(of: id)
+  }
+
+  // MARK: Commands
+
+  private func submit(
+    _ byteCount: UInt32, _ fenceCount: UInt32, in id: ContextID, _ chain: DescriptorChain
+  ) throws(GPUError) {
+    guard let context = try contexts.find(id) else { throw .notOffered(.submit3D) }
+    let limit = contexts.maximumCommandByteCount(id)
+    guard fenceCount == 0, byteCount > 0, byteCount <= UInt32(clamping: limit) else {
+      throw .invalidCommandSize(byteCount)
+    }
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(byteCount), alignment: 8)
+    defer { bytes.deallocate() }
+    let got = chain.read(into: bytes, at: CommandCode.submit3D.byteCount)
+    guard got == bytes.count else { throw .commandsTruncated(byteCount, byteCount: got) }
+    allowance -= bytes.count >> 10
+    try context.submit(UnsafeRawBufferPointer(bytes))
+  }
+
+  // MARK: Fences
+
+  /// Where a request's answer stands among those that have fences, its command done.
+  func order(of header: CommandHeader?, refused: Bool) -> RequestQueue.Order {
+    guard let header, header.isFenced else { return .none }
+    guard header.isOnRing else { return RequestQueue.Order(timeline: .device, fence: header.fence) }
+    let context = refused ? nil : (try? contexts.find(header.context)) ?? nil
+    let state = context?.fence(header.fence, ring: header.ring) ?? .done
+    return RequestQueue.Order(
+      timeline: .ring(header.context, header.ring), fence: header.fence, isPending: state == .pending)
+  }
+
+  func finishFences(of context: ContextID, ring: UInt8, through fence: FenceID) {
+    let control = controlRequests
+    control.finishFences(of: .ring(context, ring), through: fence)
+    notifyUnlessServing(control)
+  }
+
+  private func finishAllFences(of context: ContextID) {
+    let control = controlRequests
+    control.finishFences(of: context)
+    notifyUnlessServing(control)
+  }
+}

@@ -1,0 +1,39 @@
+import Buffers
+import GPUProtocol
+
+/// What is behind contexts of one capability set (virtio 1.3, 5.7.6.8, GET_CAPSET_INFO).
+public protocol ContextKind: AnyObject {
+  /// The set's number, as in linux/virtgpu_drm.h.
+  var capset: UInt32 { get }
+  /// The newest version of its contents.
+  var capsetVersion: UInt32 { get }
+  /// Its contents: at most `Response.maximumCapsetByteCount` bytes.
+  var capsetBytes: [UInt8] { get }
+  /// The most bytes that one SUBMIT_3D of such a context has.
+  var maximumCommandByteCount: Int { get }
+  /// CTX_CREATE: a context that reaches its card through `access`.
+  ///
+  /// - Throws: `overLimit` and the like; then there is no context.
+  func makeContext(_ access: ContextAccess) throws(GPUError) -> any GuestContext
+}
+
+/// One context of a guest. It is called from inside ``GPUDevice``'s calls and may call its ``ContextAccess`` back.
+public protocol GuestContext: AnyObject {
+  /// SUBMIT_3D: a private copy of the commands.
+  func submit(_ commands: UnsafeRawBufferPointer) throws(GPUError)
+  /// A command's fence on one of the context's rings. After `.pending` the context owes
+  /// ``ContextAccess/finishFences(ring:through:)``.
+  func fence(_ fence: FenceID, ring: UInt8) -> FenceState
+  /// RESOURCE_CREATE_BLOB in the host's memory: what the context knows by that number.
+  ///
+  /// - Throws: `unknownBlob` where there is nothing of that number and length.
+  func memory(ofBlob number: UInt64, byteCount: UInt64) throws(GPUError) -> HostMemory
+  /// CTX_DESTROY, or the device's reset: nothing of it is called any more.
+  func destroyed()
+}
+
+/// Whether all that a fence waits for has been done.
+public enum FenceState: Sendable {
+  case done
+  case pending
+}

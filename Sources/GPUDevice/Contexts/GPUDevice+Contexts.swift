@@ -6,9 +6,10 @@ import Virtqueue
 /// VIRTIO_GPU_F_CONTEXT_INIT).
 extension GPUDevice {
   func performInContext(
-    _ command: Command, _ context: ContextID, _ chain: DescriptorChain
+    _ command: Command, _ header: CommandHeader, _ chain: DescriptorChain
   ) throws(GPUError) {
     try requireFeature(Self.virglFeature, for: command.code)
+    let context = header.context
     switch command {
     case .contextCreate(let length, let kind): try createContext(context, length, kind)
     case .contextDestroy: try destroyContext(context)
@@ -20,7 +21,9 @@ extension GPUDevice {
       try contexts.check(context)
       contexts.detach(id, from: context)
       _ = try resources.findAny(id)
-    case .submit3D(let byteCount, let fenceCount): try submit(byteCount, fenceCount, in: context, chain)
+    case .submit3D(let byteCount, let fenceCount):
+      if header.isOnRing { try checkWaiting() }
+      try submit(byteCount, fenceCount, in: context, chain)
     default: throw .notOffered(command.code)
     }
   }

@@ -25,7 +25,7 @@ extension GPUDevice {
     case .resourceUnmapBlob(let id): awaitedChange = try unmapBlob(id)
     case .contextCreate, .contextDestroy, .contextAttachResource, .contextDetachResource, .resourceCreate3D,
       .transferToHost3D, .transferFromHost3D, .submit3D:
-      try performInContext(command, header.context, chain)
+      try performInContext(command, header, chain)
     }
     return .okNoData
   }
@@ -124,10 +124,11 @@ extension GPUDevice {
     }
     guard rectangle.fits(in: resource.size) else { throw .rectangleOutside(rectangle, of: resource.size) }
     guard resource.scanouts != 0 else { return }
-    tellFlush(of: resource, rectangle, isFenced: isFenced)
+    try tellFlush(of: resource, rectangle, isFenced: isFenced)
   }
 
-  func tellFlush(of resource: GuestResource, _ rectangle: Rectangle, isFenced: Bool) {
+  func tellFlush(of resource: GuestResource, _ rectangle: Rectangle, isFenced: Bool) throws(GPUError) {
+    try checkWaiting()
     flushSerial += 1
     earlyTokens = 0
     var pending: UInt16 = 0

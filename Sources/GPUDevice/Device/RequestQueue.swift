@@ -3,13 +3,17 @@ import Virtqueue
 /// One of the device's queues, with the requests that are done but answered later.
 ///
 /// A flush that a sink holds is answered when each scanout's token has come back. Fenced answers of a timeline go out in
-/// the order of their requests: one that follows a held flush waits for it. Others overtake it.
+/// the order of their requests: one that follows a held flush waits for it. Others overtake it. Those that wait for
+/// somebody, not only for their turn, count in the ledger.
 final class RequestQueue {
   private var queue: Virtqueue?
   private var spares: [DescriptorChain] = []
   private var held: [Held] = []
   /// Writes an answer, nil for "it was given up", into a chain; how many bytes.
   var encode: (Response?, CommandHeader, DescriptorChain) -> UInt32 = { _, _, _ in 0 }
+
+  /// Told how many more, or fewer, requests wait for somebody.
+  var waitingChanged: (Int) -> Void = { _ in }
 
   private struct Held {
     let chain: DescriptorChain
@@ -66,6 +70,7 @@ final class RequestQueue {
   /// Answers what waits; what has no answer yet gets one by `encode`.
   func releaseAll() {
     for index in held.indices {
+      if held[index].waits { waitingChanged(-1) }
       if let change = held[index].change { held[index].written = encode(nil, change.header, held[index].chain) }
       answer(held[index].chain, held[index].written)
     }
@@ -100,6 +105,7 @@ final class RequestQueue {
     if wait.scanouts == 0, !order.isPending, !isBlocked(order.timeline, behind: held.count) {
       return answer(chain, written)
     }
+    if wait.scanouts != 0 || order.isPending { waitingChanged(1) }
     held.append(Held(chain: chain, written: written, order: order, wait: wait, scanouts: wait.scanouts, change: nil))
   }
 
@@ -117,6 +123,7 @@ final class RequestQueue {
 
   /// A request is answered when shared memory has changed.
   func hold(_ chain: DescriptorChain, _ header: CommandHeader, until ticket: SharedMemoryTicket) {
+    waitingChanged(1)
     held.append(
       Held(
         chain: chain, written: 0, order: Self.order(header), wait: .none, scanouts: 0, change: (ticket, header)))
@@ -130,16 +137,22 @@ final class RequestQueue {
   /// A context has done what fences of a ring wait for, up to one of them.
   func finishFences(of timeline: Timeline, through fence: FenceID) {
     guard let last = held.lastIndex(where: { $0.order.timeline == timeline && $0.order.fence == fence }) else { return }
-    for index in 0...last where held[index].order.timeline == timeline { held[index].order.isPending = false }
+    for index in 0...last where held[index].order.timeline == timeline { finishFence(at: index) }
     release()
   }
 
   /// A context has gone: nothing waits for it.
   func finishFences(of context: ContextID) {
     for index in held.indices {
-      if case .ring(context, _) = held[index].order.timeline { held[index].order.isPending = false }
+      if case .ring(context, _) = held[index].order.timeline { finishFence(at: index) }
     }
     release()
+  }
+
+  private func finishFence(at index: Int) {
+    guard held[index].order.isPending else { return }
+    held[index].order.isPending = false
+    waitingChanged(-1)
   }
 
   /// Shared memory has changed; false when no request waits for that.
@@ -148,6 +161,7 @@ final class RequestQueue {
       return false
     }
     held[index].change = nil
+    waitingChanged(-1)
     held[index].written = encode(response, change.header, held[index].chain)
     release()
     return true
@@ -158,7 +172,9 @@ final class RequestQueue {
     let bit = UInt16(truncatingIfNeeded: 1 << scanout.rawValue)
     for index in held.indices {
       let other = held[index].wait.serial
-      if other == serial || (earlier && other < serial) { held[index].scanouts &= ~bit }
+      guard held[index].scanouts & bit != 0, other == serial || (earlier && other < serial) else { continue }
+      held[index].scanouts &= ~bit
+      if held[index].scanouts == 0 { waitingChanged(-1) }
     }
     release()
   }

@@ -16,8 +16,8 @@ extension PartyEndpoint {
 
   /// The buffer, if this party may have it so.
   private func available(_ acquisition: Acquisition) -> BufferEntry? {
-    guard let entry = hub.shared.find(acquisition.key), let access = hub.access(of: party, to: entry),
-      access >= acquisition.access, leases[entry.id].map({ $0.entry === entry }) ?? true
+    guard let (entry, access) = hub.find(acquisition.key, for: party), access >= acquisition.access,
+      leases[entry.id].map({ $0.entry === entry }) ?? true
     else { return nil }
     return entry
   }
@@ -148,7 +148,7 @@ extension PartyEndpoint {
   // MARK: Looking
 
   func lookup(_ key: BufferKey, _ serial: UInt64) throws(Refusal) {
-    guard let entry = hub.shared.find(key), let access = hub.access(of: party, to: entry) else { throw .noSuchBuffer }
+    guard let (entry, access) = hub.find(key, for: party) else { throw .noSuchBuffer }
     _ = send(.bufferInfo(entry.info(access: access)), serial: serial)
   }
 

@@ -18,7 +18,7 @@ import Virtqueue
 
   /// Each: what is limited to two, and what takes one of it.
   private static let items:
-    [(String, WritableKeyPath<LedgerAmounts, Int>, @Sendable (Guest, UInt32) throws -> ResponseCode?)] = [
+    [(String, WritableKeyPath<LedgerAmounts, Int> & Sendable, @Sendable (Guest, UInt32) throws -> ResponseCode?)] = [
       ("buffers, as pictures", \.buffers, { try $0.create($1) }),
       ("buffers, as blobs of the host's", \.buffers, { try $0.createHostBlob($1) }),
       ("buffers, as blobs of the guest's", \.buffers, { try $0.createBlob($1, 4096, $0.pages(1)) }),

@@ -65,7 +65,7 @@ public final class Hub {
   let accounts: PartyAccounts
   let shared: SharedBuffers
   var grants = GrantTable()
-  var endpoints: [Party: PartyEndpoint] = [:]
+  var endpoints = PartyEndpoints()
   let processID = getpid()
   /// Random for each hub.
   public let instance = UInt64.random(in: 1...UInt64.max)
@@ -98,7 +98,7 @@ public final class Hub {
     accounts = PartyAccounts { applications[$0.name]?.limits ?? .usualApplicationLimits }
     shared = SharedBuffers(registry: registry, accounts: accounts)
     for grant in configuration.grants { addConfigured(grant) }
-    accounts.isConnected = { [unowned self] in endpoints[$0] != nil }
+    accounts.isConnected = { [unowned self] in !endpoints[$0].isEmpty }
     registry.isGranted = { [unowned self] in grants.covers($0.id, named: $0.sharing.name, of: $0.owner) }
     expectLayout()
     graceTimer = loop.schedule(after: configuration.grace) { [weak self] in self?.endGrace() }
@@ -207,6 +207,7 @@ public final class Hub {
     case .consumer: session = try consumer(hello, peer)
     case .control: session = ControlSession(hello, peer: peer, hub: self)
     case .application: session = try application(hello, peer)
+    case .guest: session = try guest(hello, peer)
     }
     report(.joined(hello, peer.credentials))
     return session
@@ -216,7 +217,7 @@ public final class Hub {
     if let former = machines[hello.name]?.producer?.peer { try replace(former, hello) }
     let vm = try machine(hello.name)
     let endpoint = PartyEndpoint(Party(.vm, hello.name), peer: peer, hub: self)
-    endpoints[endpoint.party] = endpoint
+    endpoints.add(endpoint)
     let session = ProducerSession(hello, vm: vm, endpoint: endpoint, hub: self)
     vm.producer = session
     scheduleLayout()
@@ -232,9 +233,9 @@ public final class Hub {
 
   private func application(_ hello: Hello, _ peer: Peer) throws(Refusal) -> ApplicationSession {
     let party = Party(.application, hello.name)
-    if let former = endpoints[party]?.peer { try replace(former, hello) }
+    if let former = endpoints[party].first?.peer { try replace(former, hello) }
     let endpoint = PartyEndpoint(party, peer: peer, hub: self)
-    endpoints[party] = endpoint
+    endpoints.add(endpoint)
     return ApplicationSession(hello, endpoint: endpoint)
   }
 

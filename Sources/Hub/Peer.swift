@@ -34,6 +34,11 @@ final class Peer: HubConnectionHandler {
   /// The process at the other end; 0 where the system cannot say.
   var processID: Int32 { credentials?.pid ?? 0 }
 
+  /// Whether one process is at the other end of both.
+  func isSameProcess(as other: Peer) -> Bool {
+    processID == other.processID && credentials?.uid == other.credentials?.uid
+  }
+
   /// Whether the kernel knows that nobody is there any more.
   var isHungUp: Bool { connection.isHungUp }
 

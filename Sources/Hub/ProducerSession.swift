@@ -16,6 +16,8 @@ final class ProducerSession: Session {
   private var memories: ProducerMemories
   /// The VM as a party that offers and acquires.
   let endpoint: PartyEndpoint
+  /// The guest's programs that take part.
+  var guests: [GuestSession] = []
 
   init(_ hello: Hello, vm: VirtualMachine, endpoint: PartyEndpoint, hub: Hub) {
     self.hello = hello
@@ -92,6 +94,7 @@ final class ProducerSession: Session {
     for entry in buffers.values { hub.retire(entry, isOrphan: true) }
     buffers.removeAll()
     endpoint.ended()
+    for guest in guests { guest.endpoint.peer.end("its graphics card is gone") }
     links.removeAll()
     for memory in memories.removeAll() { hub.remove(memory) }
     hub.vmLeft()

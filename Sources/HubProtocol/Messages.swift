@@ -10,6 +10,8 @@ public enum Role: UInt32, Sendable, CustomStringConvertible {
   case control = 3
   /// Offers and acquires buffers: a program of its own.
   case application = 4
+  /// Offers and acquires buffers in the name of a VM: a program in its guest, through its graphics card.
+  case guest = 5
 
   /// The word for people.
   public var description: String {
@@ -18,6 +20,7 @@ public enum Role: UInt32, Sendable, CustomStringConvertible {
     case .consumer: "consumer"
     case .control: "control"
     case .application: "application"
+    case .guest: "guest"
     }
   }
 }

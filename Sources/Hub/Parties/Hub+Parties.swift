@@ -32,12 +32,13 @@ extension Hub {
     return entry.flatMap { entry in access(of: party, to: entry).map { (entry, $0) } }
   }
 
-  /// What a party can use, as far as `asker` may know it.
-  func constraints(of party: Party, for asker: Party) -> Constraints {
-    guard party == asker || grants.isAny(from: asker, to: party) else { return .unstated }
+  /// What a party can use, as far as `asker` may know it: all of these.
+  func constraints(of party: Party, for asker: Party) -> [Constraints] {
+    guard party == asker || grants.isAny(from: asker, to: party) else { return [.unstated] }
     let stated =
-      party.kind == .display ? displays[party.name]?.constraints : endpoints[party]?.constraints
-    return stated ?? .unstated
+      party.kind == .display
+      ? [displays[party.name]?.constraints].compactMap(\.self) : endpoints[party].compactMap(\.constraints)
+    return stated.isEmpty ? [.unstated] : stated
   }
 
   // MARK: Buffers
@@ -56,7 +57,7 @@ extension Hub {
   func forget(_ endpoint: PartyEndpoint) {
     for (acquisition, _) in endpoint.waiting { shared.stopWaiting(endpoint, for: acquisition.key) }
     endpoint.waiting.removeAll()
-    if endpoints[endpoint.party] === endpoint { endpoints[endpoint.party] = nil }
+    endpoints.remove(endpoint)
     accounts.forgetIfEmpty(endpoint.party)
   }
 
@@ -98,7 +99,7 @@ extension Hub {
 
   private func granted(_ grant: GrantRecord) {
     for entry in entries(of: grant) { registry.share(entry) }
-    endpoints[grant.grantee]?.noteGranted(grant)
+    for endpoint in endpoints[grant.grantee] { endpoint.noteGranted(grant) }
   }
 
   /// Those of a grant's buffers that are there.
@@ -119,7 +120,7 @@ extension Hub {
 
   private func remove(_ grant: GrantRecord) {
     guard grants.remove(grant.id) != nil else { return }
-    endpoints[grant.grantee]?.noteRevoked(grant)
+    for endpoint in endpoints[grant.grantee] { endpoint.noteRevoked(grant) }
     for entry in entries(of: grant) where !grants.covers(entry.id, named: entry.sharing.name, of: entry.owner) {
       registry.unshare(entry)
     }

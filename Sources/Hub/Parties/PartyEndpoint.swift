@@ -118,8 +118,9 @@ final class PartyEndpoint {
     var merged = MergedConstraints()
     do throws(MergedConstraints.Disagreement) {
       for party in Set(parties) {
-        let stated = hub.constraints(of: party, for: self.party)
-        merged = try merged.merging(MergedConstraints(stated, of: party.briefly))
+        for stated in hub.constraints(of: party, for: self.party) {
+          merged = try merged.merging(MergedConstraints(stated, of: party.briefly))
+        }
       }
       _ = send(.requirementsMerged(try merged.resolved()), serial: serial)
     } catch {

@@ -68,12 +68,13 @@ let package = Package(
     module("Buffers", ["Geometry", "Platform"]),
     module("GPUDevice", ["GPUProtocol", "Buffers", "Virtqueue", "Platform"]),
     module("HubProtocol", ["Buffers", "Platform"]),
+    module("GuestChannel", ["GPUDevice", "CrossDomain", "HubProtocol", "Buffers", "Platform"]),
     module("Hub", ["HubProtocol", "Buffers", "Platform", logging]),
     module(
       "Compositor", ["HubProtocol", "Buffers", "Platform", "CPixman", "CVNC", "CPNG", logging]),
     module(
       "GPUBackend",
-      ["GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
+      ["GuestChannel", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
     module("Supervisor", ["Buffers", "Platform", logging]),
 
     // Executables.
@@ -108,6 +109,7 @@ let package = Package(
     tests(of: "Buffers", exclude: otherPlatform),
     tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform", "CAllocations"]),
     tests(of: "HubProtocol", ["Buffers", "Platform"]),
+    tests(of: "GuestChannel", ["Hub", "HubProtocol", "GPUDevice", "CrossDomain", "Virtqueue", "Buffers", "Platform"]),
     .executableTarget(
       name: "HubUnderTest", dependencies: ["Hub", logging], path: "Tests/HubUnderTest", swiftSettings: settings),
     tests(of: "Hub", ["HubUnderTest", "HubProtocol", "Buffers", "Platform"], exclude: otherPlatform),

@@ -1,21 +1,43 @@
+import Glibc
 import Platform
 
-/// Memory that the host allocated for a guest's bytes: a memory file, zero at first. Nothing is mapped here until
-/// somebody looks.
+/// Memory of the host's behind a guest's bytes. Nothing is mapped here until somebody looks.
 public final class HostMemory {
   /// Length in bytes, a multiple of the page size.
   public let byteCount: Int
-  private let file: SharedMemoryFile
-  private var mapping: MemoryMapping?
+  private let source: Source
+  private var reading: MemoryMapping?
+  private var writing: MemoryMapping?
   private var charge: Ledger.Charge?
+  private let gone: () -> Void
 
-  /// Allocates zeroed memory of at least that many bytes.
+  /// Whose it is.
+  private enum Source {
+    /// Allocated here.
+    case own(SharedMemoryFile)
+    /// Somebody else's: a writable descriptor.
+    case foreign(SharedDescriptor)
+  }
+
+  /// Allocates a memory file of at least that many bytes, zero at first.
   ///
   /// - Throws: the system's error when it has no memory or no descriptor left.
   public init(byteCount: Int, name: String = "muntin") throws(SystemError) {
     self.byteCount = Self.wholePages(byteCount) ?? byteCount
-    file = try SharedMemoryFile(name: name, count: self.byteCount)
+    source = .own(try SharedMemoryFile(name: name, count: self.byteCount))
+    gone = {}
   }
+
+  /// Somebody else's memory, by a descriptor that can write; `gone` is called when nobody here uses it any more.
+  ///
+  /// - Parameter byteCount: whole pages.
+  public init(foreign descriptor: SharedDescriptor, byteCount: Int, gone: @escaping () -> Void) {
+    self.byteCount = byteCount
+    source = .foreign(descriptor)
+    self.gone = gone
+  }
+
+  deinit { gone() }
 
   /// So many bytes in whole pages; nil when that passes `Int.max`.
   public static func wholePages(_ byteCount: Int) -> Int? {
@@ -27,26 +49,53 @@ public final class HostMemory {
   /// Keeps a charge for as long as the memory is here.
   public func keep(_ charge: consuming Ledger.Charge) { self.charge = consume charge }
 
+  /// Whether it was allocated here, so that it can be emptied and given to others.
+  public var isOwn: Bool { if case .own = source { true } else { false } }
+
+  private var raw: Int32 {
+    switch source {
+    case .own(let file): file.writable.raw
+    case .foreign(let descriptor): descriptor.raw
+    }
+  }
+
   /// The bytes, mapped for reading at the first call.
   public func bytes() throws(SystemError) -> UnsafeRawBufferPointer {
-    if let mapping { return mapping.bytes }
-    let fresh = try MemoryMapping(descriptor: file.writable.raw, count: byteCount, access: .readOnly)
-    mapping = fresh
+    if let reading { return reading.bytes }
+    let fresh = try MemoryMapping(descriptor: raw, count: byteCount, access: .readOnly)
+    reading = fresh
     return fresh.bytes
   }
 
+  /// The bytes, mapped for writing at the first call.
+  public func mutableBytes() throws(SystemError) -> UnsafeMutableRawBufferPointer {
+    if let writing { return writing.mutableBytes }
+    let fresh = try MemoryMapping(descriptor: raw, count: byteCount, access: .readWrite)
+    writing = fresh
+    return fresh.mutableBytes
+  }
+
   /// Gives the pages back to the system: who still has them mapped sees zeros.
+  ///
+  /// - Throws: EPERM for memory that is somebody else's.
   public func punch() throws(SystemError) {
-    try SharedMemory.punch(file.writable.raw, count: byteCount)
+    guard isOwn else { throw SystemError(call: "punch", code: EPERM) }
+    try SharedMemory.punch(raw, count: byteCount)
   }
 
   /// A descriptor that lets its holder map the memory for reading only.
   public func readOnlyDescriptor() throws(SystemError) -> FileDescriptor {
-    try file.readOnly()
+    switch source {
+    case .own(let file): try file.readOnly()
+    case .foreign(let descriptor): try SharedMemory.reopenReadOnly(descriptor.raw)
+    }
   }
 
-  /// A descriptor of the memory file, writable: what a VMM maps for its guest.
+  /// A descriptor of the memory, writable: what a VMM maps for its guest.
   public func writableDescriptor() throws(SystemError) -> SharedDescriptor {
-    SharedDescriptor(try file.writable.duplicate())
+    switch source {
+    case .own(let file): SharedDescriptor(try file.writable.duplicate())
+    case .foreign(let descriptor): descriptor
+    }
   }
 }

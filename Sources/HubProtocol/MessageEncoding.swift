@@ -43,6 +43,13 @@ extension Message {
     }
   }
 
+  /// The message's bytes.
+  public func encoded(serial: UInt64, carriesDescriptor: Bool = false) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: byteCount)
+    _ = bytes.withUnsafeMutableBytes { encode(serial: serial, carriesDescriptor: carriesDescriptor, into: $0) }
+    return bytes
+  }
+
   /// Writes the message, `byteCount` bytes, at the start of `room`.
   ///
   /// - Returns: the bytes written; nil when the room is too small.

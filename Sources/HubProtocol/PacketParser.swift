@@ -28,4 +28,22 @@ public enum PacketParser {
     }
     if taken < descriptors.count { throw .surplusDescriptors(descriptors.count - taken) }
   }
+
+  /// Reads a packet of exactly one message whose descriptor, if its header says that it has one, travels otherwise.
+  public static func parseDetached(
+    _ packet: [UInt8]
+  ) throws(ProtocolError) -> (message: Message, serial: UInt64, hasDescriptor: Bool) {
+    var result: Result<(Message, UInt64, Bool), ProtocolError> = .failure(.cutShort(byteCount: packet.count))
+    packet.withUnsafeBytes { bytes in
+      result = Result { () throws(ProtocolError) in try parseOne(bytes) }
+    }
+    return try result.get()
+  }
+
+  private static func parseOne(_ bytes: UnsafeRawBufferPointer) throws(ProtocolError) -> (Message, UInt64, Bool) {
+    let header = try MessageHeader(bytes)
+    guard Int(header.length) == bytes.count else { throw .badLength(header.length) }
+    let payload = UnsafeRawBufferPointer(rebasing: bytes[Wire.headerByteCount...])
+    return (try Message(header: header, payload: payload), header.serial, header.carriesDescriptor)
+  }
 }

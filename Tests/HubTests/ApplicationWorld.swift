@@ -107,15 +107,6 @@ extension Result where Failure == ApplicationClient.Failure {
   }
 }
 
-extension Message {
-  /// The message as it is sent.
-  func encoded(serial: UInt64, descriptor: Bool = false) -> [UInt8] {
-    var bytes = [UInt8](repeating: 0xee, count: byteCount)
-    _ = bytes.withUnsafeMutableBytes { encode(serial: serial, carriesDescriptor: descriptor, into: $0) }
-    return bytes
-  }
-}
-
 extension RawPeer {
   @discardableResult
   func send(_ message: ApplicationMessage, serial: UInt64 = 0, descriptors: [Int32] = []) throws -> Bool {

@@ -161,7 +161,7 @@ import Testing
     let world = try World()
     let peer = try peer(world)
     let offered = try Offered("front")
-    var bytes = Message.application(.offer(offered.offer)).encoded(serial: 1, descriptor: true)
+    var bytes = Message.application(.offer(offered.offer)).encoded(serial: 1, carriesDescriptor: true)
     bytes[16 + offset] = value
     try peer.send(bytes, descriptors: [offered.descriptor.raw])
     #expect(try peer.refusal()?.code == .malformed, "\(what)")

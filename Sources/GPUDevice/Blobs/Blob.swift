@@ -25,8 +25,9 @@ final class Blob: GuestResource {
   let flags: BlobFlags
   /// Identity of its first picture's memory, towards the hub and the guest (RESOURCE_ASSIGN_UUID).
   private(set) lazy var uuid = BufferID.random()
-  /// The host's memory; nil for a blob in the guest's.
-  let host: HostMemory?
+  /// The host's memory; nil for a blob in the guest's, and for one whose memory was taken away.
+  private(set) var host: HostMemory?
+  private let isGuestMemory: Bool
   /// The guest's pages; nil while none are attached, and for a blob in the host's memory.
   private(set) var pages: GuestPages?
   /// Where the guest sees it in the host-visible region.
@@ -39,6 +40,7 @@ final class Blob: GuestResource {
     self.byteCount = byteCount
     self.flags = flags
     self.host = host
+    isGuestMemory = false
     super.init(id)
   }
 
@@ -46,7 +48,7 @@ final class Blob: GuestResource {
     self.byteCount = byteCount
     self.flags = flags
     self.pages = pages
-    host = nil
+    isGuestMemory = true
     super.init(id)
   }
 
@@ -70,7 +72,7 @@ final class Blob: GuestResource {
 
   /// ATTACH_BACKING: the guest's pages are these from now on.
   func attach(_ pages: GuestPages) throws(GPUError) {
-    guard host == nil else { throw .notGuestMemory(id) }
+    guard isGuestMemory else { throw .notGuestMemory(id) }
     guard self.pages == nil else { throw .backingExists(id) }
     guard UInt64(pages.byteCount) >= byteCount else {
       throw .blobBeyondBacking(byteCount: byteCount, backing: UInt64(pages.byteCount))
@@ -78,9 +80,12 @@ final class Blob: GuestResource {
     self.pages = pages
   }
 
+  /// Its memory is not to be used any more.
+  func loseMemory() { host = nil }
+
   /// DETACH_BACKING: nothing that was shown of it can be shown any more.
   func detach() throws(GPUError) {
-    guard host == nil else { throw .notGuestMemory(id) }
+    guard isGuestMemory else { throw .notGuestMemory(id) }
     guard pages != nil else { throw .noBacking(id) }
     pages = nil
   }

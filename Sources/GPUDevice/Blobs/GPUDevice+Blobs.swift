@@ -137,6 +137,14 @@ extension GPUDevice {
     retirePictures(of: blob, but: nil)
   }
 
+  /// Nobody in the guest sees a memory any more: its blobs are left without one, mappings end, scanouts go dark.
+  func takeAway(_ memory: HostMemory) {
+    for blob in resources.blobs where blob.host === memory {
+      retire(blob)
+      blob.loseMemory()
+    }
+  }
+
   /// Gives those pictures of a blob up that no scanout shows. By index, since a page flip must not allocate, whatever
   /// the optimiser makes of a closure or an iterator.
   private func retirePictures(of blob: Blob, but newest: Picture?) {

@@ -27,6 +27,9 @@ public struct ContextAccess {
   /// The host's memory behind a resource that is attached to the context; nil where there is none.
   public func hostMemory(of resource: ResourceID) -> HostMemory? { attachedBlob(resource)?.host }
 
+  /// Takes memory away from the guest: what it sees of it is zeros, and nothing of it is shown.
+  public func takeAway(_ memory: HostMemory) { device?.takeAway(memory) }
+
   private func attachedBlob(_ resource: ResourceID) -> Blob? {
     guard let device, device.contexts.isAttached(resource, to: id) else { return nil }
     return try? device.resources.findBlob(resource)

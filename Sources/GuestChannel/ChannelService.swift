@@ -1,0 +1,17 @@
+import Buffers
+import CrossDomain
+import GPUDevice
+
+/// What a guest's program finds at the other end of its channel.
+protocol ChannelService: AnyObject {
+  /// Takes in what the program sent.
+  ///
+  /// - Throws: why it was refused; nothing of it was done.
+  func send(_ transmission: Transmission) throws(GPUError)
+  /// What is to be said next; nil when there is nothing. After the channel's end: one empty transmission.
+  func next() -> Transmission?
+  /// What a number that was said, or asked for, stands for.
+  func memory(ofBlob number: UInt64, byteCount: UInt64) throws(GPUError) -> HostMemory
+  /// The program has gone.
+  func close()
+}

@@ -1,0 +1,65 @@
+import Buffers
+import GPUDevice
+import HubProtocol
+import Platform
+
+/// The buffers that a guest's program has offered: their memory stays, and stays charged to the VM, until nobody reads it.
+final class ExportTable {
+  private let access: ContextAccess
+  private var memories: [BufferID: HostMemory] = [:]
+  private var isOffering: [UInt64: BufferID] = [:]
+
+  init(access: ContextAccess) { self.access = access }
+
+  var isEmpty: Bool { memories.isEmpty }
+  var ids: [BufferID] { Array(memories.keys) }
+
+  /// Offers a resource of the program's: memory that this process allocated for the guest.
+  ///
+  /// - Returns: the offer as the hub gets it, and a descriptor with no more access than the offer says.
+  func add(
+    _ offer: BufferOffer, serial: UInt64, resource: ResourceID
+  ) throws(GPUError) -> (BufferOffer, SharedDescriptor) {
+    guard let memory = access.hostMemory(of: resource), memory.isOwn else { throw .notMappable(resource) }
+    guard serial != 0 else { throw .contextCommand("an offer without a serial") }
+    guard memories[offer.buffer.id] == nil else { throw .contextCommand("an id that is in use") }
+    let layout = offer.buffer.layout
+    guard layout.byteCount <= memory.byteCount else {
+      throw .pictureBeyondBlob(layout.size, stride: layout.stride, offset: UInt32(clamping: layout.offset))
+    }
+    var checked = offer
+    checked.memory = MemoryDescription(
+      kind: .file, side: .host, reason: .hostAllocated, byteCount: UInt64(memory.byteCount))
+    let descriptor = try Self.descriptor(of: memory, isWritable: offer.isWritable)
+    memories[offer.buffer.id] = memory
+    isOffering[serial] = offer.buffer.id
+    return (checked, descriptor)
+  }
+
+  private static func descriptor(of memory: HostMemory, isWritable: Bool) throws(GPUError) -> SharedDescriptor {
+    do throws(SystemError) {
+      return isWritable ? try memory.writableDescriptor() : SharedDescriptor(try memory.readOnlyDescriptor())
+    } catch {
+      throw .hostMemory(code: error.code)
+    }
+  }
+
+  /// The hub has answered an offer.
+  func answered(serial: UInt64, isTaken: Bool) {
+    guard let id = isOffering.removeValue(forKey: serial), !isTaken else { return }
+    memories[id] = nil
+  }
+
+  /// Nobody reads it any more.
+  func remove(_ id: BufferID) { memories[id] = nil }
+
+  /// A reader does not let go: its pages go, so that it reads zeros and costs nothing.
+  func empty(_ id: BufferID) { try? memories[id]?.punch() }
+
+  /// The hub is gone, and with it who had what: nobody is left with pixels.
+  func removeAll() {
+    for memory in memories.values { try? memory.punch() }
+    memories.removeAll()
+    isOffering.removeAll()
+  }
+}

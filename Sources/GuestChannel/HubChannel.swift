@@ -1,0 +1,236 @@
+import Buffers
+import CrossDomain
+import GPUDevice
+import HubProtocol
+import Platform
+
+/// A channel whose other end is the hub: each transmission is one message of the hub protocol, whose descriptor, if it has
+/// one, is an identifier (protocol.md section 13).
+///
+/// The hub sees the program as a connection of the VM's (role guest). What the program says is decoded and encoded anew
+/// here, so that only messages of section 8 pass, and descriptors only of memory that this process made or was given.
+final class HubChannel: ChannelService {
+  /// Messages of the hub's that the program has not taken, before no more are read.
+  private static let maximumInbox = 64
+  /// Messages of the program's that the hub has not taken, before the channel ends.
+  private static let maximumOutbox = 256
+
+  private struct Outgoing {
+    let message: Message
+    let serial: UInt64
+    let descriptor: SharedDescriptor?
+  }
+
+  private let vm: PeerName
+  private let note: (String) -> Void
+  private let ready: () -> Void
+  private let exports: ExportTable
+  private let imports: ImportTable
+  private var connection: HubConnection?
+  private var isGreeted = false
+  private var isOver = false
+  private var hasToldEnd = false
+  private var isClosed = false
+  private var inbox: [Transmission] = []
+  private var outbox: [Outgoing] = []
+  /// Called with true when the channel is to be kept although its program has gone, with false when it is over.
+  var lingers: (Bool) -> Void = { _ in }
+
+  init(
+    vm: PeerName, access: ContextAccess, allocate: @escaping (Int) throws(GPUError) -> HostMemory,
+    note: @escaping (String) -> Void, ready: @escaping () -> Void
+  ) {
+    self.vm = vm
+    self.note = note
+    self.ready = ready
+    exports = ExportTable(access: access)
+    imports = ImportTable(access: access, allocate: allocate)
+    imports.released = { [weak self] in self?.released($0) }
+  }
+
+  /// Connects; where there is no hub, the channel is over at once, which its program is told.
+  func connect(path: String, loop: EventLoop) {
+    do throws(SystemError) {
+      let connection = try HubConnection(try UnixSocket.connect(path: path, kind: .sequencedPacket), loop: loop)
+      connection.handler = self
+      self.connection = connection
+    } catch {
+      note("no channel to the hub: \(error)")
+      isOver = true
+    }
+  }
+
+  // MARK: From the program
+
+  func send(_ transmission: Transmission) throws(GPUError) {
+    guard !isOver else { return }
+    let (message, serial, hasDescriptor) = try decode(transmission.data)
+    guard hasDescriptor == (transmission.identifiers.count == 1), transmission.identifiers.count <= 1 else {
+      throw .contextCommand("identifiers that its message does not have")
+    }
+    switch message {
+    case .hello where !isGreeted:
+      isGreeted = true
+      post(.hello(Hello(role: .guest, name: vm)), serial)
+    case .application(let message) where isGreeted: try pass(message, serial, transmission.identifiers.first)
+    default: throw .contextCommand("\(message.type) is not a program's message, or HELLO did not come first")
+    }
+  }
+
+  private func decode(_ data: [UInt8]) throws(GPUError) -> (Message, UInt64, Bool) {
+    do throws(ProtocolError) {
+      return try PacketParser.parseDetached(data)
+    } catch {
+      throw .contextCommand("\(error)")
+    }
+  }
+
+  private func pass(
+    _ message: ApplicationMessage, _ serial: UInt64, _ identifier: Transmission.Identifier?
+  ) throws(GPUError) {
+    switch message {
+    case .offer(let offer): try self.offer(offer, serial, identifier)
+    case .release(let id): imports.release(id)
+    case .update, .done:
+      guard identifier == nil else { throw .contextCommand("a fence: let the command wait for it instead") }
+      post(.application(message), serial)
+    case .withdraw, .acquire, .lookup, .query, .constraints, .requirements, .grant, .revoke, .grants:
+      post(.application(message), serial)
+    default: throw .contextCommand("\(message.type) is a message of the hub's")
+    }
+  }
+
+  private func offer(
+    _ offer: BufferOffer, _ serial: UInt64, _ identifier: Transmission.Identifier?
+  ) throws(GPUError) {
+    guard let identifier, identifier.kind == .blob else { throw .contextCommand("an offer without a resource") }
+    let (checked, descriptor) = try exports.add(offer, serial: serial, resource: ResourceID(rawValue: identifier.number))
+    post(.application(.offer(checked)), serial, descriptor)
+  }
+
+  private func released(_ id: BufferID) {
+    post(.application(.release(id)), 0)
+    endIfNothingIsLeft()
+  }
+
+  private func post(_ message: Message, _ serial: UInt64, _ descriptor: SharedDescriptor? = nil) {
+    guard let connection else { return }
+    if outbox.isEmpty, connection.send(message, serial: serial, descriptor: descriptor) {
+      return connection.transmit()
+    }
+    guard outbox.count < Self.maximumOutbox else { return end("it asks faster than it reads answers") }
+    outbox.append(Outgoing(message: message, serial: serial, descriptor: descriptor))
+  }
+
+  // MARK: To the program
+
+  func next() -> Transmission? {
+    if !inbox.isEmpty {
+      let first = inbox.removeFirst()
+      if inbox.isEmpty { connection?.pauseReading(false) }
+      return first
+    }
+    guard isOver, !hasToldEnd else { return nil }
+    hasToldEnd = true
+    return Transmission([])
+  }
+
+  private func tell(_ message: Message, _ serial: UInt64, _ blob: Transmission.Identifier? = nil) {
+    guard !isClosed else { return }
+    inbox.append(
+      Transmission(message.encoded(serial: serial, carriesDescriptor: blob != nil), identifiers: blob.map { [$0] } ?? []))
+    if inbox.count >= Self.maximumInbox { connection?.pauseReading(true) }
+    ready()
+  }
+
+  func memory(ofBlob number: UInt64, byteCount: UInt64) throws(GPUError) -> HostMemory {
+    try imports.memory(ofBlob: number, byteCount: byteCount)
+  }
+
+  // MARK: Ending
+
+  /// The program has gone: what it offered is taken back, what it holds released. The connection stays until nobody uses
+  /// what was shared.
+  func close() {
+    isClosed = true
+    inbox.removeAll()
+    connection?.pauseReading(false)
+    for id in exports.ids { post(.application(.withdraw(id)), 0) }
+    imports.takeAllAway()
+    lingers(true)
+    endIfNothingIsLeft()
+  }
+
+  private func endIfNothingIsLeft() {
+    guard isClosed, exports.isEmpty, imports.isEmpty else { return }
+    connection?.close()
+    connection = nil
+    lingers(false)
+  }
+
+  /// The channel is over: what others gave is taken away, what was given to others is emptied.
+  private func end(_ reason: String) {
+    note("channel to the hub ended: \(reason)")
+    isOver = true
+    connection?.close()
+    connection = nil
+    outbox.removeAll()
+    imports.takeAllAway()
+    exports.removeAll()
+    if isClosed { lingers(false) } else { ready() }
+  }
+}
+
+extension HubChannel: HubConnectionHandler {
+  func connection(
+    _ connection: HubConnection, received message: Message, serial: UInt64, descriptor: consuming FileDescriptor?
+  ) {
+    switch message {
+    case .application(.acquired(let info)):
+      guard let descriptor else { return }
+      acquired(info, serial, SharedDescriptor(descriptor))
+    case .application(.updated(let update)):
+      imports.update(update)
+      tell(.application(.updated(update)), serial)
+    case .application(.revoked(let id, _)), .application(.retired(let id, _)):
+      // The card lets go in the guest's place, at once: whoever gave the buffer need not wait for the guest.
+      imports.takeAway(id)
+      tell(message, serial)
+    case .bufferFreed(let id):
+      exports.remove(id)
+      tell(message, serial)
+      endIfNothingIsLeft()
+    case .application(.bufferRevoked(let id)):
+      exports.empty(id)
+      tell(message, serial)
+    case .application(.accepted), .error:
+      exports.answered(serial: serial, isTaken: message.type == .accepted)
+      tell(message, serial)
+    default: tell(message, serial)
+    }
+  }
+
+  private func acquired(_ info: BufferInfo, _ serial: UInt64, _ descriptor: SharedDescriptor) {
+    do throws(GPUError) {
+      let blob = try imports.add(info, descriptor)
+      tell(.application(.acquired(info)), serial, blob)
+    } catch {
+      post(.application(.release(info.buffer.id)), 0)
+      let refusal = Refusal(.overLimit, about: MessageType.acquire.rawValue, reason: "\(error)")
+      tell(.error(refusal), serial)
+    }
+  }
+
+  func connectionHasRoom(_ connection: HubConnection) {
+    while let first = outbox.first {
+      guard connection.send(first.message, serial: first.serial, descriptor: first.descriptor) else { break }
+      outbox.removeFirst()
+    }
+    connection.transmit()
+  }
+
+  func connection(_ connection: HubConnection, ended reason: HubConnection.End) {
+    self.connection = nil
+    end("\(reason)")
+  }
+}

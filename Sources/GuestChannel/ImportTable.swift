@@ -1,0 +1,117 @@
+import Buffers
+import CrossDomain
+import GPUDevice
+import HubProtocol
+import Platform
+
+/// The buffers of others that a guest's program holds, and the numbers by which it makes resources of them.
+final class ImportTable {
+  private enum Import {
+    /// The owner's memory itself, which the guest can write; kept by those who use it.
+    case shared(WeakMemory)
+    /// The guest's own copy.
+    case shadow(ShadowCopy)
+  }
+
+  private final class WeakMemory {
+    weak var memory: HostMemory?
+    /// Kept until a resource was made of it, or the program lets go.
+    var held: HostMemory?
+    init(_ memory: HostMemory) {
+      self.memory = memory
+      held = memory
+    }
+  }
+
+  private let access: ContextAccess
+  private let allocate: (Int) throws(GPUError) -> HostMemory
+  private var imports: [BufferID: Import] = [:]
+  private var numbers: [UInt64: BufferID] = [:]
+  private var lastNumber: UInt32 = 0
+  /// Called when nobody in the guest uses a buffer any more.
+  var released: (BufferID) -> Void = { _ in }
+
+  init(access: ContextAccess, allocate: @escaping (Int) throws(GPUError) -> HostMemory) {
+    self.access = access
+    self.allocate = allocate
+  }
+
+  var isEmpty: Bool { imports.isEmpty }
+
+  /// A buffer was acquired: the number that stands for it.
+  func add(_ info: BufferInfo, _ descriptor: SharedDescriptor) throws(GPUError) -> Transmission.Identifier {
+    let id = info.buffer.id
+    if imports[id] == nil { imports[id] = try makeImport(info, descriptor) }
+    lastNumber = lastNumber % 0x7fff_ffff + 1
+    numbers[UInt64(lastNumber)] = id
+    return Transmission.Identifier(
+      number: lastNumber, kind: .blob, byteCount: UInt32(clamping: memory(of: id)?.byteCount ?? 0))
+  }
+
+  private func makeImport(_ info: BufferInfo, _ descriptor: SharedDescriptor) throws(GPUError) -> Import {
+    guard let byteCount = HostMemory.wholePages(Int(clamping: info.memory.byteCount)) else {
+      throw .invalidBlobSize(info.memory.byteCount)
+    }
+    guard info.access == .readWrite else {
+      return .shadow(try ShadowCopy(info, descriptor, into: try allocate(byteCount)))
+    }
+    guard info.memory.offset == 0 else { throw .contextCommand("memory that does not begin its file") }
+    let id = info.buffer.id
+    let memory = HostMemory(foreign: descriptor, byteCount: byteCount) { [weak self] in self?.gone(id) }
+    return .shared(WeakMemory(memory))
+  }
+
+  private func memory(of id: BufferID) -> HostMemory? {
+    switch imports[id] {
+    case .shared(let weak): weak.memory
+    case .shadow(let shadow): shadow.memory
+    case nil: nil
+    }
+  }
+
+  /// What a number stands for.
+  func memory(ofBlob number: UInt64, byteCount: UInt64) throws(GPUError) -> HostMemory {
+    guard let id = numbers[number], let memory = memory(of: id), UInt64(memory.byteCount) == byteCount else {
+      throw .unknownBlob(number)
+    }
+    return memory
+  }
+
+  /// Pixels have changed.
+  func update(_ update: BufferUpdate) {
+    if case .shadow(let shadow) = imports[update.id] { shadow.refresh(update.damage) }
+  }
+
+  // MARK: Letting go
+
+  /// The program lets go: the lease ends when no resource of the guest's has the memory any more.
+  func release(_ id: BufferID) {
+    numbers = numbers.filter { $0.value != id }
+    switch imports[id] {
+    case .shared(let weak): weak.held = nil
+    case .shadow: gone(id)
+    case nil: break
+    }
+  }
+
+  private func gone(_ id: BufferID) {
+    guard imports.removeValue(forKey: id) != nil else { return }
+    released(id)
+  }
+
+  /// The guest must not have the memory any more, whatever its program does.
+  func takeAway(_ id: BufferID) {
+    switch imports[id] {
+    case .shared(let weak):
+      if let memory = weak.memory { access.takeAway(memory) }
+    case .shadow(let shadow): shadow.empty()
+    case nil: return
+    }
+    release(id)
+  }
+
+  /// As ``takeAway(_:)``, with all.
+  func takeAllAway() {
+    for id in Array(imports.keys) { takeAway(id) }
+  }
+}

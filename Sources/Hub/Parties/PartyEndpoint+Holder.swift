@@ -17,14 +17,15 @@ extension PartyEndpoint {
   /// The buffer, if this party may have it so.
   private func available(_ acquisition: Acquisition) -> BufferEntry? {
     guard let (entry, access) = hub.find(acquisition.key, for: party), access >= acquisition.access,
-      leases[entry.id].map({ $0.entry === entry }) ?? true
+      entry.canBeAcquired(for: acquisition.access), leases[entry.id].map({ $0.entry === entry }) ?? true
     else { return nil }
     return entry
   }
 
   private func acquire(_ entry: BufferEntry, _ acquisition: Acquisition, _ serial: UInt64) throws(Refusal) {
     if let lease = leases[entry.id] {
-      lease.access = acquisition.access
+      // What it got before, it may still have: a right that ends is missed for as long as the lease lasts.
+      lease.access = max(lease.access, acquisition.access)
       lease.wantsUpdates = acquisition.wantsUpdates
     } else {
       try begin(entry, acquisition)

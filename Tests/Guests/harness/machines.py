@@ -29,7 +29,7 @@ def generic_gpu(socket_path):
 class Vm:
     """One QEMU. All guests have `paint`; `large` ones have Weston, kmscube and modetest too, and boot slower."""
 
-    def __init__(self, folder, name, gpu, large=False, version=10, run=None, extra=(), firmware=False, accelerator=ACCELERATOR, pass_fds=()):
+    def __init__(self, folder, name, gpu, large=False, version=10, run=None, extra=(), firmware=False, accelerator=ACCELERATOR, pass_fds=(), initrd=GUEST / "initrd", memory=None):
         self.folder = Path(folder) / name
         self.folder.mkdir(exist_ok=True)
         self.name = name
@@ -37,7 +37,8 @@ class Vm:
         self._console = None
         self.serial_path = self.folder / "serial.sock"
         self.qmp_path = self.folder / "qmp.sock"
-        memory = 1024 if large else 384
+        self._initrd = initrd
+        memory = memory or (1024 if large else 384)
         arguments = [
             QEMU11 if version == 11 else QEMU,
             "-machine", f"q35,accel={accelerator},memory-backend=ram",
@@ -58,7 +59,7 @@ class Vm:
     def _boot(self, large, run):
         command_line = "console=ttyS0 quiet panic=-1" + (f' run="{run}"' if run else "")
         disk = ["-drive", f"file={GUEST / 'rootfs.ext4'},format=raw,if=virtio,readonly=on"] if large else []
-        return ["-kernel", GUEST / "vmlinuz", "-initrd", GUEST / "initrd", "-append", command_line] + disk
+        return ["-kernel", GUEST / "vmlinuz", "-initrd", self._initrd, "-append", command_line] + disk
 
     def _firmware(self):
         """No operating system: OVMF, whose own virtio-gpu driver shows its shell."""

@@ -12,7 +12,7 @@ public final class HostMemory {
   private let gone: () -> Void
 
   /// Whose it is.
-  private enum Source {
+  private enum Source: ~Copyable {
     /// Allocated here.
     case own(SharedMemoryFile)
     /// Somebody else's: a writable descriptor.
@@ -50,7 +50,12 @@ public final class HostMemory {
   public func keep(_ charge: consuming Ledger.Charge) { self.charge = consume charge }
 
   /// Whether it was allocated here, so that it can be emptied and given to others.
-  public var isOwn: Bool { if case .own = source { true } else { false } }
+  public var isOwn: Bool {
+    switch source {
+    case .own: true
+    case .foreign: false
+    }
+  }
 
   private var raw: Int32 {
     switch source {

@@ -1,6 +1,7 @@
 import Buffers
 import CrossDomain
 import GPUDevice
+import Platform
 
 /// A CROSS_DOMAIN context: one program's channel to a service of the host.
 ///

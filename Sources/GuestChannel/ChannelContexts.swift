@@ -49,7 +49,9 @@ public final class ChannelContexts: ContextKind {
 
   /// A program opens a channel.
   public func makeContext(_ access: ContextAccess) throws(GPUError) -> any GuestContext {
-    guard contexts.count < options.maximumCount else { throw .contextCommand("more than \(options.maximumCount) channels") }
+    guard contexts.count < options.maximumCount else {
+      throw .contextCommand("more than \(options.maximumCount) channels")
+    }
     let context = ChannelContext(access, kind: self)
     contexts[ObjectIdentifier(context)] = context
     return context
@@ -60,10 +62,13 @@ public final class ChannelContexts: ContextKind {
   func makeService(
     _ type: ChannelType, _ access: ContextAccess, ready: @escaping () -> Void
   ) throws(GPUError) -> any ChannelService {
-    guard type == .hub, let path = options.hubPath else { throw .contextCommand("no channels of type \(type.rawValue)") }
+    guard type == .hub, let path = options.hubPath else {
+      throw .contextCommand("no channels of type \(type.rawValue)")
+    }
     guard lingering.count < options.maximumCount else { throw .contextCommand("earlier channels have not ended yet") }
     let channel = HubChannel(
-      vm: options.vm, access: access, allocate: { [unowned self] count throws(GPUError) in try allocate(count, access) },
+      vm: options.vm, access: access,
+      allocate: { [unowned self] count throws(GPUError) in try allocate(count, access) },
       note: note, ready: ready)
     channel.lingers = { [weak self, weak channel] isLingering in
       guard let self, let channel else { return }

@@ -104,7 +104,8 @@ final class HubChannel: ChannelService {
     _ offer: BufferOffer, _ serial: UInt64, _ identifier: Transmission.Identifier?
   ) throws(GPUError) {
     guard let identifier, identifier.kind == .blob else { throw .contextCommand("an offer without a resource") }
-    let (checked, descriptor) = try exports.add(offer, serial: serial, resource: ResourceID(rawValue: identifier.number))
+    let (checked, descriptor) = try exports.add(
+      offer, serial: serial, resource: ResourceID(rawValue: identifier.number))
     post(.application(.offer(checked)), serial, descriptor)
   }
 
@@ -138,7 +139,8 @@ final class HubChannel: ChannelService {
   private func tell(_ message: Message, _ serial: UInt64, _ blob: Transmission.Identifier? = nil) {
     guard !isClosed else { return }
     inbox.append(
-      Transmission(message.encoded(serial: serial, carriesDescriptor: blob != nil), identifiers: blob.map { [$0] } ?? []))
+      Transmission(
+        message.encoded(serial: serial, carriesDescriptor: blob != nil), identifiers: blob.map { [$0] } ?? []))
     if inbox.count >= Self.maximumInbox { connection?.pauseReading(true) }
     ready()
   }

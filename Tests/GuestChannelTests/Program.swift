@@ -1,0 +1,130 @@
+import Buffers
+import CrossDomain
+import GPUDevice
+import HubProtocol
+import Testing
+import Virtqueue
+
+/// A program in a guest: one channel to the hub.
+final class GuestProgram {
+  let guest: ChannelGuest
+  let context: UInt32
+  private let ring: GuestAddress
+  private var poll: UInt16?
+  /// What the hub has said and nobody has taken.
+  private var heard: [(message: Message, serial: UInt64, blob: Transmission.Identifier?)] = []
+  private(set) var isOver = false
+  private var lastSerial: UInt64 = 0
+
+  /// Opens a channel; `greets`: and says HELLO.
+  init(_ guest: ChannelGuest, context: UInt32, greets: Bool = true, ringByteCount: Int = 4096) throws {
+    self.guest = guest
+    self.context = context
+    #expect(try guest.run(.contextCreate(nameLength: 0, kind: CrossDomain.capset), context: context) == .okNoData)
+    let base = context * 100
+    _ = try guest.ring(base, context: context)
+    ring = try guest.ring(base + 1, context: context, byteCount: ringByteCount)
+    #expect(try submit(.initialize(queryRing: base, channelRing: base + 1, .hub)) == .okNoData)
+    guard greets else { return }
+    #expect(try say(.hello(Hello(role: .application, name: PeerName("program")!))) == .okNoData)
+    guard case .welcome = try hear().message else { throw Failure.noWelcome }
+  }
+
+  enum Failure: Error { case noWelcome, refused(Refusal), unexpected(Message) }
+
+  // MARK: Talking
+
+  func submit(_ command: CrossDomainCommand) throws -> ResponseCode? {
+    try submit(try #require(command.encoded))
+  }
+
+  func submit(_ bytes: [UInt8]) throws -> ResponseCode? {
+    try guest.run(.submit3D(byteCount: UInt32(bytes.count), fenceCount: 0), tail: bytes, context: context)
+  }
+
+  @discardableResult
+  func say(_ message: Message, serial: UInt64 = 0, resource: UInt32? = nil) throws -> ResponseCode? {
+    let data = message.encoded(serial: serial, carriesDescriptor: resource != nil)
+    let identifiers = resource.map { [Transmission.Identifier(number: $0, kind: .blob)] } ?? []
+    return try submit(.send(Transmission(data, identifiers: identifiers)))
+  }
+
+  /// Waits for what comes next.
+  func hear() throws -> (message: Message, serial: UInt64, blob: Transmission.Identifier?) {
+    let transmission = try receive()
+    if transmission.data.isEmpty {
+      isOver = true
+      throw Failure.unexpected(.layersSettled)
+    }
+    let read = try PacketParser.parseDetached(transmission.data)
+    return (read.message, read.serial, transmission.identifiers.first)
+  }
+
+  /// Waits for the ring's next entry.
+  func receive() throws -> Transmission {
+    let bytes = try #require(CrossDomainCommand.poll.encoded)
+    let token = try guest.post(
+      .submit3D(byteCount: UInt32(bytes.count), fenceCount: 0), tail: bytes, context: context,
+      ring: CrossDomain.channelRing)
+    try guest.wait { guest.done.contains(token) }
+    let entry = guest.bytes(at: ring, count: 4096)
+    guard case .receive(let transmission) = try entry.withUnsafeBytes({ try CrossDomainCommand.decode($0) }).command
+    else { throw Failure.noWelcome }
+    return transmission
+  }
+
+  /// Asks, and waits for the answer with the same serial; what else is heard is kept.
+  func ask(
+    _ message: ApplicationMessage, resource: UInt32? = nil
+  ) throws -> (message: ApplicationMessage, blob: Transmission.Identifier?) {
+    lastSerial += 1
+    let serial = lastSerial
+    #expect(try say(.application(message), serial: serial, resource: resource) == .okNoData)
+    while true {
+      let next = try hear()
+      if next.serial != serial {
+        heard.append(next)
+        continue
+      }
+      switch next.message {
+      case .application(let answer): return (answer, next.blob)
+      case .error(let refusal): throw Failure.refused(refusal)
+      default: throw Failure.unexpected(next.message)
+      }
+    }
+  }
+
+  /// What is told without being asked for.
+  func told() throws -> Message { heard.isEmpty ? try hear().message : heard.removeFirst().message }
+
+  // MARK: Buffers
+
+  /// Offers a fresh picture; its bytes as the guest sees them.
+  func export(
+    _ name: String, resource: UInt32, size: Size, at offset: UInt64, isWritable: Bool = false
+  ) throws -> (id: BufferID, bytes: UnsafeMutableRawBufferPointer) {
+    let layout = try #require(PixelLayout(size: size, format: .xrgb8888))
+    let byteCount = UInt64(layout.byteCount + 4095) / 4096 * 4096
+    #expect(try guest.hostBlob(resource, 0, byteCount, context: context) == .okNoData)
+    let bytes = try guest.map(resource, at: offset)
+    let offer = BufferOffer(
+      buffer: BufferDescription(id: .random(), layout: layout),
+      memory: MemoryDescription(hostFileOf: layout, reason: .hostAllocated), name: PeerName(name),
+      isWritable: isWritable)
+    _ = try ask(.offer(offer), resource: resource)
+    return (offer.buffer.id, bytes)
+  }
+
+  /// Acquires a buffer and maps it; what it is, and its bytes as the guest sees them.
+  func acquire(
+    _ name: String, of owner: String, resource: UInt32, at offset: UInt64, access: BufferAccess = .read,
+    wantsUpdates: Bool = false
+  ) throws -> (info: BufferInfo, bytes: UnsafeMutableRawBufferPointer) {
+    let key = BufferKey.name(PeerName(name)!, owner: Party(.vm, PeerName(owner)!))
+    let answer = try ask(.acquire(Acquisition(key, access: access, wantsUpdates: wantsUpdates)))
+    guard case .acquired(let info) = answer.message else { throw Failure.unexpected(.application(answer.message)) }
+    let blob = try #require(answer.blob)
+    #expect(try guest.hostBlob(resource, UInt64(blob.number), UInt64(blob.byteCount), context: context) == .okNoData)
+    return (info, try guest.map(resource, at: offset))
+  }
+}

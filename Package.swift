@@ -121,6 +121,10 @@ let package = Package(
     .executableTarget(
       name: "LifeParts", dependencies: ["LifeSupport", "HubProtocol", "Buffers", "Platform"], path: "Tests/LifeParts",
       swiftSettings: settings),
+    .target(name: "CKMS", path: "Tests/CKMS"),
+    .executableTarget(
+      name: "InsideGuest", dependencies: ["CKMS", "LifeSupport", "HubProtocol", "Buffers", "Platform"],
+      path: "Tests/InsideGuest", swiftSettings: settings),
     .testTarget(
       name: "LifeTests",
       dependencies: ["muntin", "LifeParts", "LifeSupport", "HubProtocol", "Buffers", "Platform"],

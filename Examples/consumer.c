@@ -18,11 +18,13 @@ static struct {
   uint8_t id[MUNTIN_ID_SIZE];
   const char *output; /* beginning of the files' names */
   uint64_t frames;    /* 0: without end */
+  muntin_access access;
   bool lists;
 } own = {
     .connection = {.name = "consumer", .reconnect = true},
     .selector = {.owner_kind = MUNTIN_APPLICATION, .owner = "producer", .name = "picture"},
     .output = "frame",
+    .access = MUNTIN_READ,
 };
 
 static volatile sig_atomic_t is_over;
@@ -34,7 +36,7 @@ static void stop(int signal) {
 
 static void usage(void) {
   fputs("usage: consumer [--hub PATH] [--name NAME] [--owner vm|application:NAME] [--buffer NAME] [--id UUID]\n"
-        "                [--output BEGINNING] [--frames N] [--list yes]\n",
+        "                [--access read|read-write] [--output BEGINNING] [--frames N] [--list yes]\n",
         stderr);
   exit(2);
 }
@@ -160,12 +162,19 @@ static void set_id(const char *text) {
   own.selector.id = own.id;
 }
 
+/* A dma-buf is to be had for reading and writing only. */
+static void set_access(const char *text) {
+  if (strcmp(text, "read") != 0 && strcmp(text, "read-write") != 0) usage();
+  own.access = strcmp(text, "read") == 0 ? MUNTIN_READ : MUNTIN_READ_WRITE;
+}
+
 static void set(const char *option, const char *value) {
   if (strcmp(option, "--hub") == 0) own.connection.path = value;
   else if (strcmp(option, "--name") == 0) own.connection.name = value;
   else if (strcmp(option, "--owner") == 0) set_owner(value);
   else if (strcmp(option, "--buffer") == 0) own.selector.name = value;
   else if (strcmp(option, "--id") == 0) set_id(value);
+  else if (strcmp(option, "--access") == 0) set_access(value);
   else if (strcmp(option, "--output") == 0) own.output = value;
   else if (strcmp(option, "--frames") == 0) own.frames = strtoull(value, NULL, 10);
   else if (strcmp(option, "--list") == 0) own.lists = strcmp(value, "yes") == 0;
@@ -189,7 +198,7 @@ int main(int count, char **arguments) {
     return 1;
   }
   uint32_t flags = MUNTIN_UPDATES | (own.selector.id == NULL ? MUNTIN_WAIT_FOR_IT : 0);
-  if (!own.lists) result = muntin_lease_acquire(hub, &own.selector, MUNTIN_READ, flags, &lease);
+  if (!own.lists) result = muntin_lease_acquire(hub, &own.selector, own.access, flags, &lease);
   if (result < 0) fprintf(stderr, "consumer: %s\n", muntin_last_error(hub));
   bool is_good = result == 0 && run(hub);
   muntin_lease_release(lease);

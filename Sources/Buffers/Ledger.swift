@@ -74,6 +74,16 @@ public final class Ledger {
     changed?()
   }
 
+  /// Throws when so many more of a thing may not be had. Nothing changes.
+  public func check(_ item: Item, _ count: Int = 1) throws(OverLimit) { try check(.items(item), count) }
+
+  /// Counts waiting commands, or that so many fewer wait: ``check(_:_:)`` has let those pass that can be refused. Nobody
+  /// is told that this has changed, because it does with every frame.
+  public func noteWaiting(_ change: Int) {
+    precondition(totals.commands + change >= 0, "more commands stopped waiting than waited")
+    totals.commands += change
+  }
+
   /// Gives back what `take` counted.
   public func giveBack(_ item: Item, _ count: Int = 1) {
     precondition(count >= 0 && count <= totals[.items(item)], "gave back more than was taken")

@@ -30,7 +30,6 @@ final class LedgerReporter {
   private func report() {
     isArmed = false
     var report = LedgerReport(device.ledger)
-    report.totals.commands = device.heldAnswerCount
     report.pixelsCopied = device.statistics.pixelsCopied
     client.report(report)
   }

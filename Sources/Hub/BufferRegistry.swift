@@ -75,7 +75,10 @@ final class BufferRegistry {
     var orphanHost: UInt64 = 0, orphanGuest: UInt64 = 0
   }
 
+  /// By id; of those of several owners, the first.
   private var registered: [BufferID: BufferEntry] = [:]
+  /// The others of an id that several owners have, in order of registration.
+  private var namesakes: [BufferID: [BufferEntry]] = [:]
   /// Those registered, by owner.
   private var owned: [Party: [BufferID: BufferEntry]] = [:]
   private var tallies: [Party: Tally] = [:]
@@ -86,19 +89,30 @@ final class BufferRegistry {
 
   var all: [BufferEntry] { order.all }
 
-  /// A buffer that its owner has not taken back.
-  func find(_ id: BufferID) -> BufferEntry? { registered[id] }
+  /// An owner's buffer that it has not taken back.
+  func find(_ id: BufferID, of owner: Party) -> BufferEntry? { owned[owner]?[id] }
+
+  /// A buffer of that id that its owner has not taken back; of those of several owners, the first that fits.
+  func find(_ id: BufferID, where fits: (BufferEntry) -> Bool = { _ in true }) -> BufferEntry? {
+    guard let first = registered[id] else { return nil }
+    return fits(first) ? first : namesakes[id]?.first(where: fits)
+  }
+
   /// Those of an owner that it has not taken back.
   func entries(of owner: Party) -> [BufferEntry] { owned[owner].map { Array($0.values) } ?? [] }
   /// What an owner has here, in constant time.
   func tally(of owner: Party) -> Tally { tallies[owner] ?? Tally() }
 
-  /// Takes a buffer under an id that is free.
+  /// Takes a buffer under an id that its owner does not use. Others may: that they do is nobody's business.
   func register(_ entry: BufferEntry) throws(Refusal) {
-    guard registered[entry.id] == nil else {
-      throw Refusal(.badBuffer, reason: "buffer id \(entry.id) is in use")
+    guard find(entry.id, of: entry.owner) == nil else {
+      throw Refusal(.badBuffer, reason: "buffer id \(entry.id) is in use by its owner")
     }
-    registered[entry.id] = entry
+    if registered[entry.id] == nil {
+      registered[entry.id] = entry
+    } else {
+      namesakes[entry.id, default: []].append(entry)
+    }
     owned[entry.owner, default: [:]][entry.id] = entry
     entry.place = order.append(entry)
     tallies[entry.owner, default: Tally()].add(entry)
@@ -107,7 +121,7 @@ final class BufferRegistry {
   /// Its owner has taken it back, or died.
   func retire(_ entry: BufferEntry, isOrphan: Bool) {
     guard (try? entry.life.move(.retire)) != nil else { return }
-    registered[entry.id] = nil
+    forget(entry)
     owned[entry.owner]?[entry.id] = nil
     if owned[entry.owner]?.isEmpty ?? false { owned[entry.owner] = nil }
     entry.dropDescriptors()
@@ -116,6 +130,17 @@ final class BufferRegistry {
       tallies[entry.owner, default: Tally()].addOrphan(entry)
     }
     if entry.life == .freed { free(entry) }
+  }
+
+  /// Another of the same id takes its place.
+  private func forget(_ entry: BufferEntry) {
+    var others = namesakes[entry.id] ?? []
+    if registered[entry.id] === entry {
+      registered[entry.id] = others.isEmpty ? nil : others.removeFirst()
+    } else {
+      others.removeAll { $0 === entry }
+    }
+    namesakes[entry.id] = others.isEmpty ? nil : others
   }
 
   private func free(_ entry: BufferEntry) {

@@ -73,6 +73,42 @@ import Testing
     }
   }
 
+  @Test func `a taken id is offered like a free one: nothing says that somebody has it`() throws {
+    let world = try World()
+    let sharing = try world.sharing()
+    let thief = world.application("thief")
+    let (free, taken) = (try Offered("free"), try Offered("taken"))
+    var offer = taken.offer
+    offer.buffer = BufferDescription(id: sharing.offered.id, layout: taken.memory.layout)
+    try world.answer { thief.client.offer(free.offer, descriptor: free.descriptor, $0) }.get()
+    try world.answer { thief.client.offer(offer, descriptor: taken.descriptor, $0) }.get()
+    let own = try world.answer { thief.client.lookup(.id(sharing.offered.id), $0) }.get()
+    #expect(own.owner == application("thief") && own.name?.text == "taken")
+    let known = try world.answer { sharing.holder.client.lookup(.id(sharing.offered.id), $0) }.get()
+    #expect(known.owner == application("camera"), "who may use the first one gets that")
+    try world.answer { thief.client.withdraw(sharing.offered.id, $0) }.get()
+    let left = try world.answer { thief.client.lookup(.id(sharing.offered.id), $0) }
+    #expect(left.code == .notFound)
+    _ = try world.answer { sharing.holder.client.acquire(Acquisition(.id(sharing.offered.id)), $0) }.get()
+  }
+
+  @Test func `of two buffers of one id each owner grants its own, and a holder gets the one that it may use`() throws {
+    let world = try World()
+    let sharing = try world.sharing()
+    let second = world.application("second")
+    let own = try Offered("own")
+    var offer = own.offer
+    offer.buffer = BufferDescription(id: sharing.offered.id, layout: own.memory.layout)
+    try world.answer { second.client.offer(offer, descriptor: own.descriptor, $0) }.get()
+    let viewer = world.application("viewer")
+    let grant = GrantRequest(to: application("viewer"), object: .id(sharing.offered.id))
+    _ = try world.answer { second.client.grant(grant, $0) }.get()
+    let found = try world.answer { viewer.client.lookup(.id(sharing.offered.id), $0) }.get()
+    #expect(found.owner == application("second"))
+    let other = try world.answer { sharing.holder.client.lookup(.id(sharing.offered.id), $0) }.get()
+    #expect(other.owner == application("camera"))
+  }
+
   @Test func `changes are told with the union of their damages and the newest generation, however slow the reader`()
     throws
   {

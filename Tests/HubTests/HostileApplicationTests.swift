@@ -38,8 +38,7 @@ import Testing
     try round(12_000)
     try world.turn(20)
     try peer.drain()
-    // Other tests run beside this one: what counts is that the descriptors do not grow with the rounds.
-    #expect(openDescriptors() < files + 1000)
+    #expect(openDescriptors() <= files + 2)
     #expect(residentBytes() - memory < 16 << 20)
     #expect(!peer.isEnded && world.hub?.registry.find(id)?.leases == 0)
   }

@@ -127,7 +127,15 @@ import Testing
     }
   }
 
-  @Test func `an id that is in use is refused`() throws {
+  @Test func `an id that its owner uses already is refused`() throws {
+    let world = try World()
+    let owner = try world.raw()
+    let buffer = try owner.becomeProducer("a")
+    try owner.register(buffer)
+    #expect(try owner.refusal()?.code == .badBuffer)
+  }
+
+  @Test func `an id that another owner uses is taken, and shows that owner's picture to nobody`() throws {
     let world = try World()
     let owner = try world.raw()
     let buffer = try owner.becomeProducer("a")
@@ -135,8 +143,14 @@ import Testing
     try world.turn()
     try thief.hello(.producer, "b")
     try thief.register(buffer)
-    #expect(try thief.refusal()?.code == .badBuffer)
-    #expect(world.hub?.registry.all.count == 1)
+    try world.turn()
+    #expect(!thief.isEnded && !owner.isEnded && world.hub?.registry.all.count == 2)
+    try owner.send(.bufferUnregister(buffer.description.id))
+    try world.turn()
+    #expect(world.hub?.registry.find(buffer.description.id)?.owner.name.text == "b")
+    try thief.send(.bufferUnregister(buffer.description.id))
+    try world.turn()
+    #expect(world.hub?.registry.find(buffer.description.id) == nil && world.hub?.registry.all.isEmpty == true)
   }
 
   @Test func `a producer cannot show another's buffer, or one that is not there`() throws {

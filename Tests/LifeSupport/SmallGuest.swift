@@ -13,8 +13,11 @@ public final class SmallGuest {
     public let description: String
   }
 
-  private static let pixels = GuestAddress(0x1_0000_0000)
+  static let pixels = GuestAddress(0x1_0000_0000)
   private static let pixelCount = 4 << 20
+  private static let edid: UInt64 = 1 << 1
+  private static let resourceUUID: UInt64 = 1 << 2
+  private static let resourceBlob: UInt64 = 1 << 3
 
   private let arena: GuestArena
   private let control: VirtqueueDriver
@@ -28,12 +31,12 @@ public final class SmallGuest {
     arena = try GuestArena([(GuestAddress(0x10_0000), 1 << 20), (Self.pixels, Self.pixelCount)])
     control = try VirtqueueDriver(arena: arena, size: 64, format: .split)
     cursor = try VirtqueueDriver(arena: arena, size: 64, format: .split)
-    request = try arena.allocate(4096, alignment: 64)
+    request = try arena.allocate(64 << 10, alignment: 64)
     answer = try arena.allocate(4096, alignment: 64)
     frontend = try VhostUserFrontend(path: socket)
     try frontend.negotiate(
       features: protocolFeaturesBit | RingFeature.version1 | RingFeature.eventIndex
-        | RingFeature.indirectDescriptors | 1 << 1 | 1 << 2)
+        | RingFeature.indirectDescriptors | Self.edid | Self.resourceUUID | Self.resourceBlob)
     try frontend.share(arena, asTable: true)
     for (index, ring) in [control, cursor].enumerated() { try frontend.start(ring, index: UInt32(index)) }
   }
@@ -56,7 +59,13 @@ public final class SmallGuest {
     throw Failure(description: "no answer to \(command.code)")
   }
 
-  private func expect(_ command: Command, tail: [UInt8] = []) throws {
+  /// The guest's memory from an address on.
+  func bytes(at address: GuestAddress, count: Int) -> UnsafeMutableRawBufferPointer {
+    arena.bytes(at: address, count: count)
+  }
+
+  /// Runs a command that must be answered OK.
+  func expect(_ command: Command, tail: [UInt8] = []) throws {
     let code = try run(command, tail: tail)
     guard code == ResponseCode.okNoData.rawValue else {
       throw Failure(description: "\(command.code) was answered 0x\(String(code, radix: 16))")

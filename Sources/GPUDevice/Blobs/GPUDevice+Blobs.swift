@@ -116,7 +116,7 @@ extension GPUDevice {
       largest = Size(width: max(largest.width, size.width), height: max(largest.height, size.height))
     }
     guard rectangle.fits(in: largest) else { throw .rectangleOutside(rectangle, of: largest) }
-    tellFlush(of: blob, rectangle, isFenced: isFenced)
+    try tellFlush(of: blob, rectangle, isFenced: isFenced)
   }
 
   // MARK: Life

@@ -24,6 +24,7 @@ extension GPUDevice {
     guard let memory = blob.host, blob.flags.contains(.mappable) else { throw .notMappable(id) }
     guard blob.mapping == nil else { throw .mapped(id) }
     guard offset % windowGranule == 0 else { throw .unaligned(offset) }
+    try checkWaiting()
     let (mapping, ticket) = try hostVisible.map(memory, at: offset)
     blob.mapping = mapping
     return ticket

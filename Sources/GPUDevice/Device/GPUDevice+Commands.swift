@@ -124,10 +124,11 @@ extension GPUDevice {
     }
     guard rectangle.fits(in: resource.size) else { throw .rectangleOutside(rectangle, of: resource.size) }
     guard resource.scanouts != 0 else { return }
-    tellFlush(of: resource, rectangle, isFenced: isFenced)
+    try tellFlush(of: resource, rectangle, isFenced: isFenced)
   }
 
-  func tellFlush(of resource: GuestResource, _ rectangle: Rectangle, isFenced: Bool) {
+  func tellFlush(of resource: GuestResource, _ rectangle: Rectangle, isFenced: Bool) throws(GPUError) {
+    try checkWaiting()
     flushSerial += 1
     earlyTokens = 0
     var pending: UInt16 = 0

@@ -70,7 +70,10 @@ public final class GPUDevice: VirtioDevice {
     }
     cursors = ids.map { CursorPlane(scanout: $0) }
     updateDisplayModes()
-    for queue in queues { queue.encode = { [unowned self] in encode($0, answering: $1, into: $2) } }
+    for queue in queues {
+      queue.encode = { [unowned self] in encode($0, answering: $1, into: $2) }
+      queue.waitingChanged = { [ledger = resources.ledger] in ledger.noteWaiting($0) }
+    }
   }
 
   deinit {
@@ -252,7 +255,17 @@ public final class GPUDevice: VirtioDevice {
     if !isServing { control.notifyIfNeeded() }
   }
 
-  /// How many answers wait for a sink.
+  /// Throws when no more commands may wait for somebody: to be asked before such a command does anything. What gives
+  /// something back (UNMAP_BLOB) is not asked, and what only waits for its turn costs the guest nothing but its own ring.
+  func checkWaiting() throws(GPUError) {
+    do throws(Ledger.OverLimit) {
+      try ledger.check(.commands)
+    } catch {
+      throw .overLimit(error)
+    }
+  }
+
+  /// How many answers wait for a sink, or for their turn behind one that does.
   public var heldAnswerCount: Int { queues[Self.controlQueue].heldCount }
 
   // MARK: Life

@@ -3,13 +3,17 @@ import Virtqueue
 /// One of the device's queues, with the requests that are done but answered later.
 ///
 /// A flush that a sink holds is answered when each scanout's token has come back. Fenced answers go out in the order
-/// of their requests: one that follows a held flush waits for it. Others overtake it.
+/// of their requests: one that follows a held flush waits for it. Others overtake it. Those that wait for somebody, not
+/// only for their turn, count in the ledger.
 final class RequestQueue {
   private var queue: Virtqueue?
   private var spares: [DescriptorChain] = []
   private var held: [Held] = []
   /// Writes an answer, nil for "it was given up", into a chain; how many bytes.
   var encode: (Response?, CommandHeader, DescriptorChain) -> UInt32 = { _, _, _ in 0 }
+
+  /// Told how many more, or fewer, requests wait for somebody.
+  var waitingChanged: (Int) -> Void = { _ in }
 
   private struct Held {
     let chain: DescriptorChain
@@ -47,6 +51,7 @@ final class RequestQueue {
   /// Answers what waits; what has no answer yet gets one by `encode`.
   func releaseAll() {
     for index in held.indices {
+      if held[index].waits { waitingChanged(-1) }
       if let change = held[index].change { held[index].written = encode(nil, change.header, held[index].chain) }
       answer(held[index].chain, held[index].written)
     }
@@ -79,12 +84,14 @@ final class RequestQueue {
   /// A request is done, its answer of `written` bytes stored: answers now, or in its turn.
   func complete(_ chain: DescriptorChain, written: UInt32, isFenced: Bool, wait: FlushWait) {
     if wait.scanouts == 0, !isFenced || held.isEmpty { return answer(chain, written) }
+    if wait.scanouts != 0 { waitingChanged(1) }
     held.append(
       Held(chain: chain, written: written, isFenced: isFenced, wait: wait, scanouts: wait.scanouts, change: nil))
   }
 
   /// A request is answered when shared memory has changed.
   func hold(_ chain: DescriptorChain, _ header: CommandHeader, until ticket: SharedMemoryTicket) {
+    waitingChanged(1)
     held.append(
       Held(
         chain: chain, written: 0, isFenced: header.isFenced, wait: .none, scanouts: 0, change: (ticket, header)))
@@ -96,6 +103,7 @@ final class RequestQueue {
       return false
     }
     held[index].change = nil
+    waitingChanged(-1)
     held[index].written = encode(response, change.header, held[index].chain)
     release()
     return true
@@ -106,7 +114,9 @@ final class RequestQueue {
     let bit = UInt16(truncatingIfNeeded: 1 << scanout.rawValue)
     for index in held.indices {
       let other = held[index].wait.serial
-      if other == serial || (earlier && other < serial) { held[index].scanouts &= ~bit }
+      guard held[index].scanouts & bit != 0, other == serial || (earlier && other < serial) else { continue }
+      held[index].scanouts &= ~bit
+      if held[index].scanouts == 0 { waitingChanged(-1) }
     }
     release()
   }

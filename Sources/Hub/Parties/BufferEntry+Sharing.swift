@@ -13,6 +13,11 @@ extension BufferEntry {
     }
   }
 
+  /// Whether there is a descriptor for that access and no more.
+  func canBeAcquired(for access: BufferAccess) -> Bool {
+    memory.kind != .dmaBuf || access == .readWrite
+  }
+
   /// What a holder gets: that it cannot write is up to the descriptor, not to the holder.
   func descriptor(for access: BufferAccess) -> SharedDescriptor? {
     access == .readWrite ? sharing.writable : descriptor

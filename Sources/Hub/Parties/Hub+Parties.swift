@@ -26,6 +26,12 @@ extension Hub {
     return entry.memory.kind == .dmaBuf && access < .readWrite ? nil : access
   }
 
+  /// The buffer that `party` means by a key, and what it may do with it; nil: it must not know of one.
+  func find(_ key: BufferKey, for party: Party) -> (entry: BufferEntry, access: BufferAccess)? {
+    let entry = shared.find(key, for: party) { access(of: party, to: $0) != nil }
+    return entry.flatMap { entry in access(of: party, to: entry).map { (entry, $0) } }
+  }
+
   /// What a party can use, as far as `asker` may know it.
   func constraints(of party: Party, for asker: Party) -> Constraints {
     guard party == asker || grants.isAny(from: asker, to: party) else { return .unstated }
@@ -83,7 +89,7 @@ extension Hub {
     guard let owner = request.owner ?? party else { throw Refusal(.malformed, reason: "a grant without an owner") }
     guard party == nil || party == owner else { throw .noSuchBuffer }
     if case .id(let id) = request.object {
-      guard registry.find(id)?.owner == owner else { throw .noSuchBuffer }
+      guard registry.find(id, of: owner) != nil else { throw .noSuchBuffer }
     }
     let grant = try grants.add(owner: owner, to: request.grantee, object: request.object, access: request.access)
     granted(grant)
@@ -98,8 +104,8 @@ extension Hub {
   /// Those of a grant's buffers that are there.
   private func entries(of grant: GrantRecord) -> [BufferEntry] {
     switch grant.object {
-    case .id(let id): [registry.find(id)].compactMap { $0 }
-    case .name(let name): [shared.find(.name(name, owner: grant.owner))].compactMap { $0 }
+    case .id(let id): [registry.find(id, of: grant.owner)].compactMap { $0 }
+    case .name(let name): [shared.find(name, of: grant.owner)].compactMap { $0 }
     case .everything: registry.entries(of: grant.owner)
     }
   }

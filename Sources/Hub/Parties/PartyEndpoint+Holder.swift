@@ -16,15 +16,16 @@ extension PartyEndpoint {
 
   /// The buffer, if this party may have it so.
   private func available(_ acquisition: Acquisition) -> BufferEntry? {
-    guard let entry = hub.shared.find(acquisition.key), let access = hub.access(of: party, to: entry),
-      access >= acquisition.access, leases[entry.id].map({ $0.entry === entry }) ?? true
+    guard let (entry, access) = hub.find(acquisition.key, for: party), access >= acquisition.access,
+      entry.canBeAcquired(for: acquisition.access), leases[entry.id].map({ $0.entry === entry }) ?? true
     else { return nil }
     return entry
   }
 
   private func acquire(_ entry: BufferEntry, _ acquisition: Acquisition, _ serial: UInt64) throws(Refusal) {
     if let lease = leases[entry.id] {
-      lease.access = acquisition.access
+      // What it got before, it may still have: a right that ends is missed for as long as the lease lasts.
+      lease.access = max(lease.access, acquisition.access)
       lease.wantsUpdates = acquisition.wantsUpdates
     } else {
       try begin(entry, acquisition)
@@ -148,7 +149,7 @@ extension PartyEndpoint {
   // MARK: Looking
 
   func lookup(_ key: BufferKey, _ serial: UInt64) throws(Refusal) {
-    guard let entry = hub.shared.find(key), let access = hub.access(of: party, to: entry) else { throw .noSuchBuffer }
+    guard let (entry, access) = hub.find(key, for: party) else { throw .noSuchBuffer }
     _ = send(.bufferInfo(entry.info(access: access)), serial: serial)
   }
 

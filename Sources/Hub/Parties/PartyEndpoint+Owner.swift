@@ -11,7 +11,7 @@ extension PartyEndpoint {
       throw .overLimit("more than \(Wire.maximumBuffers) buffers")
     }
     guard let descriptor else { throw Refusal(.malformed, reason: "no descriptor") }
-    if let name = offer.name, hub.shared.find(.name(name, owner: party)) != nil {
+    if let name = offer.name, hub.shared.find(name, of: party) != nil {
       throw Refusal(.nameTaken, reason: "there is a buffer of that name already")
     }
     let entry = try hub.shared.entry(offer, of: self, descriptor)

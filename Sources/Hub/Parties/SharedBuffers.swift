@@ -27,11 +27,14 @@ final class SharedBuffers {
     return lastLease
   }
 
-  /// A buffer that its owner has not taken back.
-  func find(_ key: BufferKey) -> BufferEntry? {
+  /// An owner's buffer of that name that it has not taken back.
+  func find(_ name: PeerName, of owner: Party) -> BufferEntry? { names[Name(owner: owner, name: name)] }
+
+  /// A buffer that `party` means by a key: of several of one id its own, else the first that it may use.
+  func find(_ key: BufferKey, for party: Party, where isUsable: (BufferEntry) -> Bool) -> BufferEntry? {
     switch key {
-    case .id(let id): registry.find(id)
-    case .name(let name, let owner): names[Name(owner: owner, name: name)]
+    case .id(let id): registry.find(id, of: party) ?? registry.find(id, where: isUsable)
+    case .name(let name, let owner): find(name, of: owner)
     }
   }
 

@@ -1,0 +1,232 @@
+"""dma-bufs on the real thing: Muntin itself runs inside a guest, with a virtual machine that is a process there.
+
+One guest serves all tests of this file; each starts the programs that it needs, and ends them with kill -9."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from harness.environment import INSIDE_GUEST, MUNTIN, PROJECT
+from harness.inside import Inside, initrd_with
+from harness.machines import Vm
+from harness.pictures import difference, painted
+from harness.waiting import wait_for
+
+SIZE = 640, 480
+BYTES = 640 * 480 * 4
+PAGES = BYTES // 4096
+
+
+@pytest.fixture(scope="module")
+def programs(built):
+    """What runs inside: Muntin, our virtual machine and display, and two applications in C."""
+    assert INSIDE_GUEST.is_file(), f"{INSIDE_GUEST} is missing: swift build --build-tests, or name another in MUNTIN_INSIDE_GUEST"
+    with tempfile.TemporaryDirectory(prefix="muntin-programs-") as folder:
+        subprocess.run(["make", "-s", "-C", PROJECT / "Library", f"O={folder}/library"], check=True)
+        sources = [PROJECT / "Examples/consumer.c", PROJECT / "Tests/Guests/programs/udmabuf_producer.c"]
+        for source in sources:
+            made = Path(folder) / source.stem
+            compiler = ["cc", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", made, source]
+            libraries = [f"{folder}/library/libmuntin.a", "-lpng16", "-lz", "-lm"]
+            subprocess.run([*compiler, f"-I{PROJECT}/Library/include", *libraries], check=True)
+        yield [MUNTIN, INSIDE_GUEST, *(Path(folder) / source.stem for source in sources)]
+
+
+@pytest.fixture(scope="module")
+def booted(programs):
+    """The guest, with a graphics card that its kernel's driver cirrus shows pictures on, and one without hardware."""
+    with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
+        vm = Vm(folder, "host", ["-device", "cirrus-vga"], initrd=initrd_with(programs, Path(folder)), memory=768)
+        try:
+            vm.boot()
+            vm.shell("for module in $(cat /modules/on-request); do insmod /modules/$module; done")
+            yield Inside(vm)
+        finally:
+            vm.kill()
+
+
+@pytest.fixture
+def inside(booted):
+    """The guest with a hub and a graphics card for a virtual machine; afterwards no dma-buf may be left."""
+    limits = "/sys/module/udmabuf/parameters"
+    booted.vm.shell(f"echo 1024 >{limits}/list_limit; echo 64 >{limits}/size_limit_mb")
+    booted.start_hub()
+    booted.start_gpu(SIZE)
+    yield booted
+    booted.kill_all()
+    wait_for(lambda: booted.dma_bufs() == [], lambda: f"no dma-buf is left: {booted.dma_bufs()}")
+
+
+def start_vm(inside, seed):
+    """The virtual machine, which shows a picture whose pages lie from last to first."""
+    inside.start("vm", "InsideGuest vm /run/vm.sock {}x{}".format(*SIZE), f"^ok {PAGES} pages")
+    fill(inside, seed)
+
+
+def fill(inside, seed):
+    inside.ask("vm", f"fill {seed}", f"^ok fill {seed}$")
+
+
+def start_cards(inside):
+    inside.start("cards", f"InsideGuest display {inside.HUB} import:vgem show:cirrus")
+
+
+def wait_for_screenshot(inside, expected):
+    seen = []
+
+    def same():
+        picture = inside.screenshot()
+        seen[:] = [difference(picture, expected) if picture else "no picture"]
+        return seen[0] is None
+
+    wait_for(same, lambda: f"{seen[0]}\n{inside.logs()}", 20)
+
+
+def wait_for_way(inside, way, reason):
+    seen = []
+
+    def goes():
+        seen[:] = inside.list("buffers")
+        return [(buffer["way"], buffer["reason"]) for buffer in seen] == [(way, reason)]
+
+    wait_for(goes, lambda: f"{way} because {reason}: {seen}\n{inside.logs()}", 20)
+
+
+def test_graphics_drivers_import_and_show_the_virtual_machines_own_pages(inside):
+    start_cards(inside)
+    start_vm(inside, 3)
+    inside.wait_for_line("cards", "^ok vgem imports")
+    inside.wait_for_line("cards", "^ok cirrus shows")
+    inside.vm.wait_for_screen(painted(SIZE, 3))
+    assert inside.dma_bufs() == [("udmabuf", BYTES)]
+    wait_for_way(inside, "dma-buf", "udmabuf")
+    # What the machine's processor writes is there at once, although nobody was told.
+    inside.ask("vm", "set 639 479 0a141e", "^ok set")
+    assert inside.ask("cards", "pixel 639 479", "^pixel 639 479 is (.*)").group(1) == "0a141e"
+    fill(inside, 4)
+    inside.vm.wait_for_screen(painted(SIZE, 4))
+    (vm,) = inside.list("vms")
+    assert vm["pixels_copied"] == 0
+
+
+def test_our_display_composes_from_the_dma_buf_without_a_copy(inside):
+    inside.start_compositor(SIZE)
+    start_vm(inside, 1)
+    wait_for_screenshot(inside, painted(SIZE, 1))
+    fill(inside, 2)
+    wait_for_screenshot(inside, painted(SIZE, 2))
+    wait_for_way(inside, "dma-buf", "udmabuf")
+    assert inside.dma_bufs() == [("udmabuf", BYTES)]
+    wait_for(lambda: charged(inside) == BYTES, lambda: f"the ledger is as the kernel says: {charged(inside)}")
+    inside.ask("vm", "drop", "^ok drop$")
+    wait_for(lambda: inside.dma_bufs() == [] and inside.list("buffers") == [], "the dma-buf is gone")
+    wait_for(lambda: charged(inside) == 0, lambda: f"nothing is charged: {charged(inside)}")
+
+
+def charged(inside):
+    """The guest memory that the ledger says others were given."""
+    (vm,) = inside.list("vms")
+    assert vm["pixels_copied"] == 0
+    return vm["ledger"]["guest_memory"]["used"]
+
+
+@pytest.mark.parametrize(
+    "limit, value, reason",
+    [
+        ("list_limit", PAGES - 1, "more ranges than udmabuf takes (list_limit)"),
+        ("size_limit_mb", 1, "larger than udmabuf takes (size_limit_mb)"),
+    ],
+)
+def test_beyond_the_systems_limits_of_udmabuf_there_are_ranges_or_a_copy_and_the_list_says_why(inside, limit, value, reason):
+    inside.vm.shell(f"echo {value} >/sys/module/udmabuf/parameters/{limit}")
+    inside.kill("gpu")
+    inside.start_gpu(SIZE)
+    inside.start_compositor(SIZE)
+    start_vm(inside, 1)
+    wait_for_way(inside, "ranges", reason)
+    wait_for_screenshot(inside, painted(SIZE, 1))
+    # The other display takes no ranges.
+    start_cards(inside)
+    wait_for_way(inside, "copy", reason)
+    fill(inside, 2)
+    wait_for_screenshot(inside, painted(SIZE, 2))
+    assert inside.dma_bufs() == []
+
+
+@pytest.mark.parametrize("part", ["gpu", "vm", "hub", "displays"])
+def test_kill_of_any_part_leaves_no_dma_buf_behind(inside, part):
+    inside.start_compositor(SIZE)
+    start_cards(inside)
+    start_vm(inside, 1)
+    wait_for_screenshot(inside, painted(SIZE, 1))
+    inside.vm.wait_for_screen(painted(SIZE, 1))
+    assert inside.holders() == {"gpu", "hub", "compositor", "cards"}
+    if part == "displays":
+        inside.kill("compositor", "cards")
+        wait_for(lambda: inside.holders() <= {"gpu", "hub"}, "no display holds it")
+        inside.ask("vm", "drop", "^ok drop$")
+    elif part == "hub":
+        inside.kill("hub")
+        fill(inside, 2)
+        inside.kill("cards")
+        inside.start_hub()
+        wait_for_screenshot(inside, painted(SIZE, 2))
+        assert inside.dma_bufs() == [("udmabuf", BYTES)]
+        inside.ask("vm", "drop", "^ok drop$")
+    else:
+        inside.kill(part)
+    wait_for(lambda: inside.dma_bufs() == [], lambda: f"{inside.dma_bufs()} held by {inside.holders()}")
+    wait_for(lambda: inside.list("buffers") == [], lambda: f"{inside.list('buffers')}")
+    assert inside.holders() == set()
+
+
+def test_a_display_that_may_not_see_machines_memory_gets_no_dma_buf(inside):
+    inside.kill("hub")
+    inside.start_hub(trusted=["cards"])
+    inside.start_compositor(SIZE)
+    start_vm(inside, 1)
+    wait_for_way(inside, "copy", "a consumer may not see the VM's memory")
+    wait_for_screenshot(inside, painted(SIZE, 1))
+    assert inside.dma_bufs() == []
+    inside.kill("compositor")
+    start_cards(inside)
+    inside.vm.wait_for_screen(painted(SIZE, 1))
+    wait_for_way(inside, "dma-buf", "udmabuf")
+
+
+def test_no_application_gets_a_virtual_machines_dma_buf_whatever_it_was_granted(inside):
+    start_cards(inside)
+    start_vm(inside, 1)
+    inside.wait_for_line("cards", "^ok cirrus shows")
+    inside.vm.shell(f"muntin grant vm:vm application:recorder --access read-write --hub {inside.HUB}")
+    assert inside.vm.shell(acquire(inside, "read-write", f"--id {inside.list('buffers')[0]['id']}")).endswith(REFUSED)
+
+
+def test_an_application_offers_a_dma_buf_and_another_reads_its_pixels(inside):
+    inside.start("camera", f"udmabuf_producer {inside.HUB} 320 200 5", "^offered")
+    inside.start("recorder", acquire(inside, "read-write", "--owner application:camera --buffer front"))
+    path = inside.wait_for_line("recorder", "^frame .* in (.*)").group(1)
+    assert difference(inside.picture(path), painted((320, 200), 5)) is None
+    (buffer,) = inside.list("buffers")
+    assert (buffer["memory"], buffer["owner"], buffer["bytes"]) == ("dma-buf", "camera", 63 * 4096)
+    assert inside.holders() == {"camera", "hub", "recorder"}
+    inside.kill("recorder")
+    # Who has it can write it, so it is not to be had for reading only.
+    assert inside.vm.shell(acquire(inside, "read", f"--id {buffer['id']}")).endswith(REFUSED)
+    inside.kill("camera")
+    wait_for(lambda: inside.dma_bufs() == [] and inside.list("buffers") == [], lambda: f"gone: {inside.dma_bufs()}")
+
+
+REFUSED = "refused: no such buffer\n"
+
+
+def acquire(inside, access, what):
+    """The command of the consumer of Examples that wants a buffer."""
+    return f"consumer --hub {inside.HUB} --name recorder {what} --access {access} --output /run/frame"
+
+
+def test_doctor_says_what_the_kernel_can_do(inside):
+    text = inside.vm.shell("muntin doctor", check=False)
+    assert "/dev/udmabuf makes dma-bufs of at most 1024 ranges and 64 MiB" in text

@@ -40,7 +40,8 @@ import Testing
     let totals = [match.1, match.3].compactMap { $0 }.compactMap(number)
     let isOptional = paragraph.contains("with a descriptor if") || paragraph.contains("with one descriptor when")
     let isThere = paragraph.firstMatch(of: /with\sone\sdescriptor/) != nil
-    return Entry(totals: totals, part: match.2.flatMap(number), descriptor: isOptional ? .optional : isThere ? .one : .none)
+    return Entry(
+      totals: totals, part: match.2.flatMap(number), descriptor: isOptional ? .optional : isThere ? .one : .none)
   }
 
   @Test(arguments: MessageType.allCases)

@@ -142,8 +142,17 @@ extension Library {
       let stale = identity(gone)
       #expect(muntin_buffer_withdraw(gone) == 0)
       _ = try owner.wait(.freed)
+      let taken = owner.offer("taken").buffer
+      let grant = owner.grant(taken, to: "stranger").grant
+      _ = try owner.wait(.granted)
+      let lease = stranger.acquire(id: identity(taken)).lease
+      _ = try stranger.wait(.acquired)
+      muntin_grant_revoke(grant)
+      #expect(owner.events().allSatisfy { $0.kind == .wanted })
+      _ = try stranger.wait(.revoked)
+      muntin_lease_release(lease)
       var answers: Set<String> = []
-      for id in [identity(buffer), stale, [UInt8](1...16)] {
+      for id in [identity(buffer), stale, identity(taken), [UInt8](1...16)] {
         stranger.acquire(id: id)
         let refusal = try stranger.wait(.refused)
         answers.insert("\(refusal.fields.error) \(refusal.text)")

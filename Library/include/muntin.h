@@ -309,7 +309,9 @@ typedef struct muntin_offer {
 /* Memory that the program made by itself. The descriptor stays the caller's. */
 typedef struct muntin_memory {
   muntin_memory_kind kind;
-  int fd; /* a file: sealed against any change of size; opened read-only unless the offer is writable */
+  /* A file: sealed against any change of size, not writable for other users (fchmod 0644), and opened read-only unless
+   * the offer is writable. A dma-buf can only be offered writable. */
+  int fd;
   uint64_t offset, byte_count; /* whole pages; offset 0 for a dma-buf */
 } muntin_memory;
 

@@ -105,8 +105,10 @@ final class FrameWatcher: Sendable {
         let place = picture.layout.byteOffset(x: damage.x, y: damage.y)
         pixels ^= picture.bytes.loadUnaligned(fromByteOffset: place, as: UInt32.self)
       }
-      watcher.see(serial &- serials[layer, default: 0])
-      serials[layer] = serial
+      // Damage that the hub sends may have an older number than what came by a link.
+      let before = serials[layer, default: 0]
+      watcher.see(serial > before ? serial - before : 0)
+      serials[layer] = max(before, serial)
       client.latched(layer, through: serial)
     }
 

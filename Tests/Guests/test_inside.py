@@ -2,6 +2,7 @@
 
 One guest serves all tests of this file; each starts the programs that it needs, and ends them with kill -9."""
 
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -59,9 +60,9 @@ def inside(booted):
     wait_for(lambda: booted.dma_bufs() == [], lambda: f"no dma-buf is left: {booted.dma_bufs()}")
 
 
-def start_vm(inside, seed):
+def start_vm(inside, seed, kind="blob"):
     """The virtual machine, which shows a picture whose pages lie from last to first."""
-    inside.start("vm", "InsideGuest vm /run/vm.sock {}x{}".format(*SIZE), f"^ok {PAGES} pages")
+    inside.start("vm", "InsideGuest vm /run/vm.sock {}x{} {}".format(*SIZE, kind), f"^ok {PAGES} pages")
     fill(inside, seed)
 
 
@@ -69,8 +70,9 @@ def fill(inside, seed):
     inside.ask("vm", f"fill {seed}", f"^ok fill {seed}$")
 
 
-def start_cards(inside):
-    inside.start("cards", f"InsideGuest display {inside.HUB} import:vgem show:cirrus")
+def start_cards(inside, memory="any"):
+    """The display that gives dma-bufs to drivers of the kernel; it takes nothing else, or files, too."""
+    inside.start("cards", f"InsideGuest display {inside.HUB} {memory} import:vgem show:cirrus")
 
 
 def wait_for_screenshot(inside, expected):
@@ -155,8 +157,8 @@ def test_beyond_the_systems_limits_of_udmabuf_there_are_ranges_or_a_copy_and_the
     assert inside.dma_bufs() == []
 
 
-@pytest.mark.parametrize("part", ["gpu", "vm", "hub", "displays"])
-def test_kill_of_any_part_leaves_no_dma_buf_behind(inside, part):
+@pytest.mark.parametrize("part", ["gpu", "vm", "hub", "displays", "reset"])
+def test_kill_of_any_part_and_reset_of_the_machine_leave_no_dma_buf_behind(inside, part):
     inside.start_compositor(SIZE)
     start_cards(inside)
     start_vm(inside, 1)
@@ -175,6 +177,8 @@ def test_kill_of_any_part_leaves_no_dma_buf_behind(inside, part):
         wait_for_screenshot(inside, painted(SIZE, 2))
         assert inside.dma_bufs() == [("udmabuf", BYTES)]
         inside.ask("vm", "drop", "^ok drop$")
+    elif part == "reset":
+        inside.ask("vm", "reset", "^ok reset$")
     else:
         inside.kill(part)
     wait_for(lambda: inside.dma_bufs() == [], lambda: f"{inside.dma_bufs()} held by {inside.holders()}")
@@ -227,6 +231,15 @@ def acquire(inside, access, what):
     return f"consumer --hub {inside.HUB} --name recorder {what} --access {access} --output /run/frame"
 
 
+def test_lies_about_a_dma_buf_are_found(inside):
+    said = dict(line.split(" ", 1) for line in inside.vm.shell(f"InsideGuest lies {inside.HUB}").splitlines())
+    assert said["truth"].startswith("unknownObject"), "taken; the next message has an error of its own"
+    assert said["longer"] == "badBuffer the dma-buf is shorter than 12288 bytes"
+    assert said["file"].startswith("badBuffer ") and said["table"].startswith("badBuffer ")
+    assert said["consumer"].startswith("tooShort")
+
+
 def test_doctor_says_what_the_kernel_can_do(inside):
     text = inside.vm.shell("muntin doctor", check=False)
     assert "/dev/udmabuf makes dma-bufs of at most 1024 ranges and 64 MiB" in text
+    assert re.search("dma-heaps .*system", text), text

@@ -1,36 +1,40 @@
 import Platform
 
-/// A picture in memory that the host allocated: a memory file, zero at first, mapped for writing here.
+/// A picture in memory that the host allocated: zero at first, mapped for writing here.
 ///
-/// Consumers get `readOnlyDescriptor`, so a flush moves no pixels.
+/// Consumers are given the memory, so a flush moves no pixels.
 public final class HostBuffer {
   /// Its identity towards the hub, and towards the guest (RESOURCE_ASSIGN_UUID).
   public let id: BufferID
-  /// Where the pixels are.
-  public let layout: PixelLayout
-  /// Length of the memory file in bytes, a multiple of the page size.
-  public let byteCount: Int
-  private let file: SharedMemoryFile
+  /// How it was allocated.
+  public let plan: HostPlan
+  private let storage: HostStorage
   private let mapping: MemoryMapping
   private var charge: Ledger.Charge?
 
   /// Allocates zeroed memory for a picture.
   ///
   /// - Throws: the system's error when it has no memory or no descriptor left.
-  public init(layout: PixelLayout, id: BufferID = .random(), name: String = "muntin") throws(SystemError) {
+  public init(_ plan: HostPlan, id: BufferID = .random(), name: String = "muntin") throws(SystemError) {
     self.id = id
-    self.layout = layout
-    byteCount = Self.byteCount(for: layout)
-    file = try SharedMemoryFile(name: name, count: byteCount)
-    mapping = try MemoryMapping(descriptor: file.writable.raw, count: byteCount, access: .readWrite)
+    self.plan = plan
+    storage = try HostStorage.allocate(plan.byteCount, from: plan.source, name: name)
+    mapping = try MemoryMapping(descriptor: storage.raw, count: plan.byteCount, access: .readWrite)
   }
 
-  /// What a buffer of that layout takes, in bytes: whole pages.
-  public static func byteCount(for layout: PixelLayout) -> Int {
-    let page = SharedMemory.pageSize
-    let (sum, overflow) = layout.byteCount.addingReportingOverflow(page - 1)
-    return overflow ? layout.byteCount : sum / page * page
+  /// Allocates a memory file for a picture.
+  public convenience init(
+    layout: PixelLayout, id: BufferID = .random(), name: String = "muntin"
+  ) throws(SystemError) {
+    try self.init(HostPlan(layout), id: id, name: name)
   }
+
+  /// Where the pixels are.
+  public var layout: PixelLayout { plan.layout }
+  /// Length of the memory in bytes, a multiple of the page size.
+  public var byteCount: Int { plan.byteCount }
+  /// What its memory is to those who use it.
+  public var traits: MemoryTraits { plan.source.traits }
 
   /// Keeps a charge for as long as the memory is here.
   public func keep(_ charge: consuming Ledger.Charge?) {
@@ -38,21 +42,34 @@ public final class HostBuffer {
     self.charge?.setPromised(false)
   }
 
-  /// The memory, written by the owner only.
+  /// The memory, written by the owner only, between ``beginWriting()`` and ``endWriting()``.
   public var bytes: UnsafeMutableRawBufferPointer { mapping.mutableBytes }
+
+  /// Before pixels are written, where devices may read them.
+  public func beginWriting() { storage.beginWriting() }
+
+  /// After pixels were written.
+  public func endWriting() { storage.endWriting() }
 
   /// A descriptor that lets its holder map the memory for writing, too: for who was granted that.
   public func writableDescriptor() throws(SystemError) -> FileDescriptor {
-    try file.writable.duplicate()
+    try FileDescriptor(duplicating: storage.raw)
   }
 
-  /// Gives the pages back to the system: whoever still has the memory mapped reads zeros.
+  /// Gives the pages back to the system: whoever still has the memory mapped reads zeros. Not to be had of a dma-buf.
   public func punch() throws(SystemError) {
-    try SharedMemory.punch(file.writable.raw, count: byteCount)
+    try storage.punch(count: byteCount)
   }
 
-  /// A descriptor that lets its holder map the memory for reading only.
+  /// A descriptor that lets its holder map the memory for reading; of a memory file, for reading only.
   public func readOnlyDescriptor() throws(SystemError) -> FileDescriptor {
-    try file.readOnly()
+    try storage.reader()
+  }
+
+  /// The memory as consumers get it.
+  public func memory() throws(SystemError) -> BufferMemory {
+    let descriptor = SharedDescriptor(try storage.reader())
+    return traits.kind == .dmaBuf
+      ? .dmaBuf(descriptor, byteCount: UInt64(byteCount)) : .file(descriptor, byteCount: UInt64(byteCount))
   }
 }

@@ -9,6 +9,13 @@ public struct MergedConstraints: Hashable, Sendable {
     /// On what.
     public let aspect: Constraints.Aspect
 
+    /// Two parties, in order of their names.
+    public init(first: String, second: String, aspect: Constraints.Aspect) {
+      self.first = first
+      self.second = second
+      self.aspect = aspect
+    }
+
     /// For people.
     public var description: String {
       first == second

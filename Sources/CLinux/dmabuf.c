@@ -31,8 +31,9 @@ int muntin_is_dma_buf(int fd) {
   return fstatfs(fd, &status) == 0 && (unsigned long)status.f_type == DMA_BUF_MAGIC;
 }
 
-int muntin_dma_buf_sync(int fd, int begins) {
-  struct dma_buf_sync sync = {.flags = DMA_BUF_SYNC_READ | (begins ? DMA_BUF_SYNC_START : DMA_BUF_SYNC_END)};
+int muntin_dma_buf_sync(int fd, int begins, int writes) {
+  struct dma_buf_sync sync = {.flags = (writes ? DMA_BUF_SYNC_RW : DMA_BUF_SYNC_READ) |
+                                       (begins ? DMA_BUF_SYNC_START : DMA_BUF_SYNC_END)};
   int result;
   do {
     result = ioctl(fd, DMA_BUF_IOCTL_SYNC, &sync);

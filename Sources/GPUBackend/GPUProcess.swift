@@ -42,6 +42,7 @@ public final class GPUProcess {
     }
     var configuration = GPUConfiguration(scanouts: options.sizes, name: options.vmName, limits: options.limits)
     configuration.allocation = options.allocation
+    configuration.sources = Self.sources(options, log)
     configuration.hostVisible = options.hostVisible
     configuration.blobAlignment = options.blobAlignment
     device = GPUDevice(configuration: configuration, sink: sink)
@@ -63,6 +64,18 @@ public final class GPUProcess {
       throw .scanoutSize(size)
     }
     guard PeerName(options.vmName) != nil else { throw .invalidName(options.vmName) }
+  }
+
+  /// Where pictures can be allocated on this machine: a heap is tried here.
+  private static func sources(_ options: GPUBackendOptions, _ log: RateLimitedLog) -> [HostSource] {
+    guard let heap = options.heap else { return [.memoryFile] }
+    do throws(SystemError) {
+      _ = try DMAHeap.allocate(from: heap, byteCount: SharedMemory.pageSize)
+      return [.heap(heap), .memoryFile]
+    } catch {
+      log.warning("dma-buf heap not usable: pictures are in memory files", ["heap": "\(heap)", "reason": "\(error)"])
+      return [.memoryFile]
+    }
   }
 
   private static func makeHub(

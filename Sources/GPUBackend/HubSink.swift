@@ -8,12 +8,17 @@ import Platform
 final class HubSink: DisplaySink {
   /// The card whose flushes it completes; not kept alive.
   weak var device: GPUDevice? {
-    didSet { sharing = device.map { PictureSharing(client: client, ledger: $0.ledger) } }
+    didSet {
+      sharing = device.map {
+        PictureSharing(client: client, ledger: $0.ledger, sources: $0.configuration.sources)
+      }
+    }
   }
 
   private let client: ProducerClient
   private let log: RateLimitedLog
   private(set) var sharing: PictureSharing?
+  private var merged: MergedRequirements
   /// What each scanout shows.
   private var contents = [ScanoutContent?](repeating: nil, count: ScanoutIndex.maximumCount)
   /// Reasons for copies that the log has.
@@ -24,6 +29,7 @@ final class HubSink: DisplaySink {
   init(client: ProducerClient, modes: [Size], log: RateLimitedLog) {
     self.client = client
     self.log = log
+    merged = MergedRequirements(client: client, scanoutCount: modes.count)
     client.delegate = self
     for (index, mode) in modes.enumerated() { client.setMode(mode, of: ScanoutIndex(index)) }
   }
@@ -34,16 +40,36 @@ final class HubSink: DisplaySink {
   // MARK: Pictures
 
   func scanoutChanged(_ scanout: ScanoutID, to content: ScanoutContent?) {
+    let former = contents[scanout.index.index]?.picture
     contents[scanout.index.index] = content
-    guard let content else { return client.turnOff(scanout.index) }
-    show(content, on: scanout, isReview: false)
+    if let content { show(content, on: scanout, isReview: false) } else { client.turnOff(scanout.index) }
+    if let former, former !== content?.picture { leave(former) }
   }
+
+  /// A picture is shown on one scanout less: what is left of its consumers may take a better way.
+  private func leave(_ former: Picture) {
+    guard let index = contents.firstIndex(where: { $0?.picture === former }), let content = contents[index] else {
+      return
+    }
+    show(content, on: ScanoutID(rawValue: UInt32(index)), isReview: false)
+  }
+
+  /// On which scanouts a picture is.
+  private func scanouts(of picture: Picture) -> ScanoutMask {
+    var mask: ScanoutMask = []
+    for index in contents.indices where contents[index]?.picture === picture {
+      mask.insert(ScanoutMask(ScanoutID(rawValue: UInt32(index))))
+    }
+    return mask
+  }
+
+  func constraints(of scanouts: ScanoutMask) -> Constraints { merged.requirements(of: scanouts).constraints }
 
   private func show(_ content: ScanoutContent, on scanout: ScanoutID, isReview: Bool) {
     guard let sharing else { return }
     let before = sharing.known(content.picture)
     do throws(HandOverRefusal) {
-      let needs = client.requirements(of: scanout.index)
+      let needs = merged.requirements(of: scanouts(of: content.picture))
       let handed =
         isReview
         ? try sharing.review(content.picture, for: needs) : try sharing.picture(content.picture, for: needs)
@@ -51,7 +77,8 @@ final class HubSink: DisplaySink {
       try show(handed, content.source, on: scanout)
       if let before, handed !== before { replace(before, by: handed) }
     } catch {
-      log.warning("picture not shown", ["scanout": "\(scanout.rawValue)", "reason": "\(error.reason)"])
+      let reason = error.misfit.map { "\($0) cannot be used by all" } ?? "\(error.reason)"
+      log.warning("picture not shown", ["scanout": "\(scanout.rawValue)", "reason": "\(reason)"])
       client.turnOff(scanout.index)
     }
   }
@@ -66,6 +93,10 @@ final class HubSink: DisplaySink {
 
   /// A copy begins with all pixels.
   private func begin(_ handed: HandedPicture) {
+    if let misfit = handed.misfit {
+      let disagreement = handed.needs.disagreement.map { " (\($0))" } ?? ""
+      log.warning("picture not shown to all", ["reason": "\(misfit) cannot be used by all\(disagreement)"])
+    }
     guard handed.copy != nil else { return }
     if toldReasons.insert(handed.shared.reason).inserted {
       log.info("pictures are copied", ["reason": "\(handed.shared.reason)"])
@@ -138,8 +169,18 @@ extension HubSink: ProducerClientDelegate {
   }
 
   func producer(_ client: ProducerClient, requires requirements: ScanoutRequirements, of scanout: ScanoutIndex) {
+    merged.forget()
+    if let text = requirements.disagreement {
+      log.warning("displays cannot agree", ["scanout": "\(scanout)", "reason": "\(text)"])
+    }
+    let id = ScanoutID(rawValue: scanout.rawValue)
+    do throws(GPUError) {
+      try device?.constraintsChanged(of: id)
+    } catch {
+      log.warning("picture not moved to where all could use it", ["scanout": "\(scanout)", "reason": "\(error)"])
+    }
     guard let content = contents[scanout.index] else { return }
-    show(content, on: ScanoutID(rawValue: scanout.rawValue), isReview: true)
+    show(content, on: id, isReview: true)
   }
 
   func producer(_ client: ProducerClient, freed buffer: BufferID) { sharing?.freed(buffer) }

@@ -135,8 +135,8 @@ final class ConsumerSession: Session {
 
   // MARK: Memory
 
-  /// What this consumer can use, and whether it may.
-  func takes(_ buffer: BufferEntry) -> Bool { memories.takes(buffer) }
+  /// Why this consumer is not shown a buffer; nil when it is.
+  func misfit(of buffer: BufferEntry) -> String? { memories.misfit(of: buffer) }
   /// Adds what it can use to what others can.
   var requirements: ConsumerRequirements { memories.requirements(of: name) }
 

@@ -45,7 +45,7 @@ final class ControlSession: Session {
     var page = Page()
     let next: UInt64?
     if kind == .buffers {
-      next = hub.registry.order.walk(after: cursor, limit: .max) { page.add(.bufferRecord($0.record)) }
+      next = hub.registry.order.walk(after: cursor, limit: .max) { page.add(.bufferRecord(hub.record(of: $0))) }
     } else {
       let records = records(kind)
       var index = Int(clamping: cursor)
@@ -117,6 +117,22 @@ extension Hub {
       flushes: vm.scanouts.reduce(0) { $0 + $1.flushes }, buffers: UInt32(clamping: tally.buffers), state: vm.state,
       processID: vm.producer?.peer.processID ?? 0, ledger: ledger(of: vm, tally),
       scanouts: vm.scanouts.filter(\.isAnnounced).map(\.record))
+  }
+
+  /// What LIST shows of a buffer.
+  func record(of entry: BufferEntry) -> BufferRecord {
+    var record = entry.record
+    record.trouble = trouble(with: entry) ?? ""
+    return record
+  }
+
+  /// Who should be shown a VM's buffer and is not, and why.
+  private func trouble(with entry: BufferEntry) -> String? {
+    guard entry.owner.kind == .vm, let vm = machines[entry.owner.name] else { return nil }
+    for scanout in vm.scanouts where scanout.content?.buffer === entry {
+      if let trouble = scanout.trouble { return trouble }
+    }
+    return nil
   }
 
   /// What the VM's producer reported, what it uses of others by way of the hub, and what is still held of buffers whose

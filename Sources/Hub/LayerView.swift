@@ -117,7 +117,7 @@ final class LayerView {
     if vm.isAbsent { return tellAbsent(.gone) }
     guard vm.isConnected else { return tellAbsent(.offline) }
     guard let content = scanout.content, !consumer.holdsFormer(of: content.buffer) else { return tellAbsent(.off) }
-    guard consumer.takes(content.buffer) else { return tellAbsent(.withheld) }
+    guard consumer.misfit(of: content.buffer) == nil else { return tellAbsent(.withheld) }
     guard consumer.sendContent(content, of: description.id) else { return false }
     changes.remove(.content)
     return true

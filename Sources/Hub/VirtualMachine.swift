@@ -160,6 +160,15 @@ final class Scanout {
     hasNewViewers = false
   }
 
+  /// Which of its consumers are not shown what it shows, and why, for people; nil when all are.
+  var trouble: String? {
+    guard let content else { return nil }
+    let misfits = views.compactMap { view in
+      view.consumer.misfit(of: content.buffer).map { "display \(view.consumer.name) \($0)" }
+    }
+    return misfits.isEmpty ? nil : merged.disagreement ?? misfits.joined(separator: "; ")
+  }
+
   private var merged: ScanoutRequirements { ConsumerRequirements.merged(views.map(\.consumer.requirements)) }
 
   // MARK: Mode

@@ -13,29 +13,36 @@ public struct MemoryDescription: Hashable, Sendable {
   public var byteCount: UInt64
   /// Where in a file the buffer begins; 0 for the other kinds.
   public var offset: UInt64
+  /// Whether it is one piece for devices, as its owner says.
+  public var isContiguous: Bool
 
   /// Memory.
   public init(
-    kind: MemoryKind, side: AllocationSide, reason: HandOverReason, byteCount: UInt64, offset: UInt64 = 0
+    kind: MemoryKind, side: AllocationSide, reason: HandOverReason, byteCount: UInt64, offset: UInt64 = 0,
+    isContiguous: Bool = false
   ) {
     self.kind = kind
     self.side = side
     self.reason = reason
     self.byteCount = byteCount
     self.offset = offset
+    self.isContiguous = isContiguous
   }
 
   /// The memory of a picture.
   public init(_ picture: SharedPicture) {
     self.init(
       kind: picture.memory.kind, side: picture.side, reason: picture.reason, byteCount: picture.memory.byteCount,
-      offset: picture.memory.offset)
+      offset: picture.memory.offset, isContiguous: picture.isContiguous)
   }
 
   /// Memory that the host allocated for a picture: a file that holds nothing else.
   public init(hostFileOf layout: PixelLayout, reason: HandOverReason = .transferred) {
     self.init(kind: .file, side: .host, reason: reason, byteCount: UInt64(layout.byteCount))
   }
+
+  /// What it is to those who use it.
+  public var traits: MemoryTraits { MemoryTraits(kind: kind, isContiguous: isContiguous) }
 
   /// The way that the pixels go.
   public var way: HandOverWay { reason.way(of: kind) }
@@ -108,7 +115,9 @@ extension MemoryDescription {
     self.side = side
     guard let reason = HandOverReason(rawValue: try reader.u32()) else { throw reader.bad("hand-over reason") }
     self.reason = reason
-    try reader.zero32()
+    let flags = try reader.u32()
+    guard flags <= 1 else { throw reader.bad("memory flags") }
+    isContiguous = flags == 1
     byteCount = try reader.u64()
     offset = try reader.u64()
     guard byteCount > 0, !byteCount.addingReportingOverflow(offset).overflow, kind == .file || offset == 0 else {
@@ -120,7 +129,7 @@ extension MemoryDescription {
     writer.u32(kind.rawValue)
     writer.u32(side.rawValue)
     writer.u32(reason.rawValue)
-    writer.u32(0)
+    writer.u32(isContiguous ? 1 : 0)
     writer.u64(byteCount)
     writer.u64(offset)
   }

@@ -66,6 +66,7 @@ extension BufferRecord {
     owner = try reader.party()
     memory = try MemoryDescription(&reader)
     name = try reader.optionalName()
+    trouble = try reader.text(120, "trouble")
   }
 
   func write(to writer: inout WireWriter) {
@@ -76,6 +77,7 @@ extension BufferRecord {
     writer.party(owner)
     memory.write(to: &writer)
     writer.name(name)
+    writer.text(trouble, 120)
   }
 }
 

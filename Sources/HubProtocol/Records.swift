@@ -132,11 +132,13 @@ public struct BufferRecord: Equatable, Sendable {
   public var state: State
   /// Consumers that hold it.
   public var leases: UInt32
+  /// Who should be shown it and is not, and why, for people; empty when all are.
+  public var trouble: String
 
   /// A buffer.
   public init(
     buffer: BufferDescription, memory: MemoryDescription, owner: Party, name: PeerName? = nil, bytes: UInt64,
-    state: State, leases: UInt32
+    state: State, leases: UInt32, trouble: String = ""
   ) {
     self.buffer = buffer
     self.memory = memory
@@ -145,6 +147,7 @@ public struct BufferRecord: Equatable, Sendable {
     self.bytes = bytes
     self.state = state
     self.leases = leases
+    self.trouble = trouble
   }
 }
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import Buffers
 import Glibc
 import HubProtocol
+import Platform
 import Supervisor
 
 /// A command that cannot do what it was asked to: what was wrong, where, and what to do, on one line.
@@ -43,6 +44,12 @@ enum ArgumentValue {
   static func allocation(_ text: String) throws -> AllocationSide {
     guard let side = AllocationSide(text) else { throw ValidationError("give guest or host") }
     return side
+  }
+
+  /// A dma-buf heap.
+  static func heap(_ text: String) throws -> String {
+    guard DMAHeap.isName(text) else { throw ValidationError("give \(Configuration.heapExpectation)") }
+    return text
   }
 
   /// What blobs are multiples of.

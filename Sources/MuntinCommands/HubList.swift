@@ -33,7 +33,7 @@ struct HubList {
         "\(record.buffer.id)", Self.owner(record.owner), "\(record.buffer.layout.size)",
         "\(record.buffer.layout.format)",
         ByteText.of(record.bytes), "\(record.memory.side)", "\(record.memory.way)", "\(record.state)",
-        "\(record.leases)", "\(record.memory.reason)",
+        "\(record.leases)", "\(record.memory.reason)" + (record.trouble.isEmpty ? "" : "; \(record.trouble)"),
       ])
     }
     json = .array(buffers.map(Self.json))
@@ -156,7 +156,9 @@ struct HubList {
       ("stride", .count(record.buffer.layout.stride)), ("offset", .count(record.buffer.layout.offset)),
       ("bytes", .count(record.bytes)), ("side", .string("\(record.memory.side)")),
       ("memory", .string("\(record.memory.kind)")), ("way", .string("\(record.memory.way)")),
-      ("reason", .string("\(record.memory.reason)")), ("copies", .boolean(record.memory.way == .copy)),
+      ("reason", .string("\(record.memory.reason)")),
+      ("trouble", record.trouble.isEmpty ? .null : .string(record.trouble)),
+      ("copies", .boolean(record.memory.way == .copy)),
       ("state", .string("\(record.state)")), ("leases", .count(record.leases)),
     ])
   }

@@ -93,8 +93,14 @@ private func outcome(_ merged: MergedConstraints) -> Result<Constraints, MergedC
       made += 1
       #expect(layout.offset >= start)
       for party in parties {
-        #expect(party.accepts(layout, kind: merged.memoryKinds), "seed \(seed)")
         let room = try #require(merged.byteCount(for: layout))
+        // Cached memory of several kinds, one piece: what is left to disagree on is where the pixels are.
+        let memory = MemoryTraits(kind: merged.memoryKinds, isContiguous: true)
+        var cached = party
+        cached.cacheability.insert(.cached)
+        #expect(throws: Never.self, "seed \(seed)") {
+          try cached.check(layout, in: memory, byteCount: UInt64(room))
+        }
         #expect((room - Int(layout.offset)) / Int(layout.stride) % Int(party.heightMultiple) == 0, "seed \(seed)")
         #expect(Int(layout.stride) / 4 >= Int(size.width), "seed \(seed)")
       }

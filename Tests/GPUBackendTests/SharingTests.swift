@@ -67,6 +67,13 @@ private final class World {
     _ = sink.flush(token.scanout, picture: picture, damage: damage, token: token)
   }
 
+  func require(of scanout: Int = 0, _ change: (inout Constraints) -> Void) {
+    var constraints = Constraints.unstated
+    constraints.memoryKinds = [.file, .ranges]
+    change(&constraints)
+    client.receive(ScanoutRequirements(constraints: constraints), of: ScanoutIndex(scanout))
+  }
+
   func require(_ kinds: MemoryKind, isWithheld: Bool = false, of scanout: Int = 0) {
     client.receive(Self.requirements(kinds, isWithheld), of: ScanoutIndex(scanout))
   }
@@ -190,9 +197,11 @@ private final class World {
     for scanout: UInt32 in 0...1 { world.show(picture, on: scanout) }
     #expect(try world.handed(picture).kind == .file)
     world.require([.file, .ranges])
+    #expect(try world.handed(picture).kind == .file, "the displays of the other scanout take no ranges")
+    world.require([.file, .ranges], of: 1)
     #expect(try world.handed(picture).kind == .ranges)
     #expect(world.shown() == picture.id && world.shown(on: 1) == picture.id)
-    world.require([.file, .ranges], of: 1)
+    world.require([.file, .dmaBuf, .ranges], of: 1)
     #expect(world.shown() == picture.id && world.shown(on: 1) == picture.id, "nothing new")
     world.require(.file)
     #expect(try world.handed(picture).kind == .file && world.shown() != picture.id)
@@ -276,6 +285,144 @@ private final class World {
     let handed = try world.handed(picture)
     #expect(handed.kind == .file && handed.shared.reason == .hostAllocated && handed.shared.layout == layout)
     #expect(handed.shared.id == picture.id && world.shown() == picture.id && world.copied == 0)
+  }
+
+  @Test(
+    "a host blob whose stride or offset a consumer cannot use is copied to where all can, and the reason is named",
+    arguments: [(260, 0), (256, 4096)] as [(UInt32, UInt64)])
+  func misfittingHostBlob(_ stride: UInt32, _ offset: UInt64) throws {
+    let world = try World()
+    world.require {
+      $0.strideAlignment = 256
+      $0.offsetAlignment = 8192
+    }
+    let layout = try #require(PixelLayout(size: World.size, format: .xrgb8888, stride: stride, offset: offset))
+    let picture = Picture(id: .random(), layout: layout, memory: .hostBlob(try HostMemory(byteCount: 1 << 16)))
+    world.show(picture)
+    let handed = try world.handed(picture)
+    #expect(handed.shared.reason == .layoutNotTaken && handed.shared.layout.stride == 256)
+    #expect(handed.shared.reason.way(of: handed.kind) == .copy && handed.shared.layout.offset == 0)
+    #expect(world.shown() == handed.shared.id && handed.misfit == nil && world.copied == 64 * 64)
+  }
+
+  @Test("pages that do not begin where a consumer wants pixels are copied, and the copy follows what the guest draws")
+  func misfittingPages() throws {
+    let world = try World()
+    world.require {
+      $0.strideAlignment = 512
+      $0.offsetAlignment = 4096
+    }
+    let picture = try world.picture(world.entries(6).reversed(), stride: 260, offset: 64)
+    world.show(picture)
+    let copy = try #require(try world.handed(picture).copy)
+    #expect(copy.layout.stride == 512 && copy.layout.offset == 0)
+    try world.arena.write([5, 6, 7, 8], at: GuestAddress(0x10000 + 64 + 3 * 260 + 2 * 4))
+    world.flush(picture, Rectangle(x: 2, y: 3, width: 1, height: 1))
+    #expect(copy.bytes[3 * 512 + 8..<3 * 512 + 12].elementsEqual([5, 6, 7, 8]))
+  }
+
+  @Test("pages without room for a consumer's multiples are copied; with room, the room is shared too")
+  func multiples() throws {
+    let world = try World()
+    world.require { $0.heightMultiple = 80 }
+    let small = try world.picture(world.entries(4))
+    world.show(small)
+    #expect(try world.handed(small).shared.reason == .layoutNotTaken)
+    #expect(try world.handed(small).copy?.byteCount == 80 * 256)
+    let large = try world.picture(world.entries(8))
+    world.show(large)
+    #expect(try world.handed(large).shared.memory.byteCount == 80 * 256)
+  }
+
+  /// Each: what a consumer wants, and the words for what it cannot use.
+  @Test(
+    "where nothing suits all, the picture goes as it lies to those who can use it, and what they cannot use is named",
+    arguments: [0, 1, 2, 3, 4])
+  func nothingSuits(_ which: Int) throws {
+    let world = try World()
+    world.require {
+      switch which {
+      case 0: $0.formats = [.abgr8888]
+      case 1: $0.modifiers = [7]
+      case 2: $0.maximumWidth = 32
+      case 3: $0.isContiguous = true
+      default: $0.cacheability = .writeCombined
+      }
+    }
+    let words = [
+      "format XR24", "linear pictures", "size 64x64, beyond 32x4294967295", "memory that is not contiguous",
+      "cached memory",
+    ]
+    let picture = try world.picture(world.entries(4))
+    world.show(picture)
+    let handed = try world.handed(picture)
+    #expect(handed.kind == .ranges && world.shown() == picture.id && handed.misfit?.description == words[which])
+    #expect(world.copied == 0)
+  }
+
+  @Test("a 2D picture that could not be moved is copied for a consumer that wants other rows")
+  func unmovedPicture() throws {
+    let world = try World()
+    world.require { $0.strideAlignment = 512 }
+    let layout = try #require(PixelLayout(size: World.size, format: .xrgb8888))
+    let picture = Picture(try HostBuffer(layout: layout))
+    world.show(picture)
+    let handed = try world.handed(picture)
+    #expect(handed.copy?.layout.stride == 512 && handed.shared.reason == .layoutNotTaken)
+    world.require { $0.strideAlignment = 256 }
+    #expect(try world.handed(picture).copy == nil && world.shown() == (try world.handed(picture)).shared.id)
+  }
+
+  @Test("when a stricter consumer has come, the other picture of a page flip goes its new way at its next flip")
+  func strictFlip() throws {
+    let world = try World()
+    world.require([.file, .ranges])
+    let pictures = try (0..<2).map { _ in try world.picture(world.entries(4)) }
+    for picture in pictures { world.show(picture) }
+    world.require { $0.strideAlignment = 512 }
+    #expect(try world.handed(pictures[1]).copy != nil && world.handed(pictures[0]).copy == nil)
+    world.show(pictures[0])
+    #expect(try world.handed(pictures[0]).copy?.layout.stride == 512)
+    #expect(world.shown() == (try world.handed(pictures[0])).shared.id)
+  }
+
+  @Test("a copy stays the same copy while what it is for stays the same")
+  func sameCopy() throws {
+    let world = try World(limits: .usualLimits(hostAllocated: 64 * 256))
+    let picture = try world.picture(world.entries(4))
+    world.show(picture)
+    let copy = try #require(try world.handed(picture).copy)
+    world.require {
+      $0.memoryKinds = .file; $0.strideAlignment = 64
+    }
+    #expect(try world.handed(picture).copy === copy, "within a limit that has no room for two")
+  }
+
+  @Test("a mirrored picture is handed over as the displays of all its scanouts can use it, and as the rest can later")
+  func mirrored() throws {
+    let world = try World()
+    world.require([.file, .ranges])
+    world.require(of: 1) { $0.strideAlignment = 512 }
+    let picture = try world.picture(world.entries(4))
+    world.show(picture)
+    #expect(try world.handed(picture).kind == .ranges)
+    world.show(picture, on: 1)
+    #expect(try world.handed(picture).shared.layout.stride == 512)
+    #expect(world.shown() == world.shown(on: 1))
+    world.sink.scanoutChanged(ScanoutID(rawValue: 1), to: nil)
+    #expect(try world.handed(picture).kind == .ranges && world.shown() == (try world.handed(picture)).shared.id)
+  }
+
+  @Test("scanouts whose displays cannot agree on a mirrored picture are named, and the first one's displays have it")
+  func disagreement() throws {
+    let world = try World()
+    world.require { $0.formats = [.xrgb8888] }
+    world.require(of: 1) { $0.formats = [.abgr8888] }
+    var merged = MergedRequirements(client: world.client, scanoutCount: 2)
+    let all = merged.requirements(of: [])
+    #expect(all.disagreement == "the displays of scanout 0 and the displays of scanout 1 disagree on formats")
+    #expect(all.constraints.formats == [.xrgb8888])
+    #expect(merged.requirements(of: ScanoutMask(ScanoutID(rawValue: 1))).constraints.formats == [.abgr8888])
   }
 
   @Test("page flips hand nothing over again")

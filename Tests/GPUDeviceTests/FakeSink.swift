@@ -22,6 +22,10 @@ final class FakeSink: DisplaySink {
   var moved: [UInt32] = []
   /// What the next flushes are answered with.
   var result = FlushResult.latched
+  /// What those can use who are shown a scanout; of the others, anything.
+  var constraints: [UInt32: Constraints] = [:]
+  /// What all can use who may be shown anything.
+  var allConstraints = Constraints()
   var whenFlushed: (FlushToken) -> Void = { _ in }
   /// False: nothing is recorded, so that nothing is allocated.
   var isRecording = true
@@ -50,6 +54,11 @@ final class FakeSink: DisplaySink {
   func pictureRetired(_ picture: Picture) {
     retired.append(picture.id)
     if isReading { read.append(picture) }
+  }
+
+  func constraints(of scanouts: ScanoutMask) -> Constraints {
+    let named = constraints.filter { scanouts.contains(ScanoutID(rawValue: $0.key)) }.map(\.value)
+    return named.first ?? allConstraints
   }
 
   func memoryMoved(_ scanout: ScanoutID, _ picture: Picture) { moved.append(scanout.rawValue) }

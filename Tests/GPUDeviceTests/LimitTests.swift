@@ -17,15 +17,15 @@ import Virtqueue
   }
 
   /// Each: what is limited to two, and what takes one of it.
-  private static let items:
-    [(String, WritableKeyPath<LedgerAmounts, Int> & Sendable, @Sendable (Guest, UInt32) throws -> ResponseCode?)] = [
-      ("buffers, as pictures", \.buffers, { try $0.create($1) }),
-      ("buffers, as blobs of the host's", \.buffers, { try $0.createHostBlob($1) }),
-      ("buffers, as blobs of the guest's", \.buffers, { try $0.createBlob($1, 4096, $0.pages(1)) }),
-      ("descriptors, as pictures", \.descriptors, { try $0.create($1) }),
-      ("descriptors, as blobs", \.descriptors, { try $0.createHostBlob($1) }),
-      ("contexts", \.contexts, { try create($1, $0) }),
-    ]
+  private typealias Line = any WritableKeyPath<LedgerAmounts, Int> & Sendable
+  private static let items: [(String, Line, @Sendable (Guest, UInt32) throws -> ResponseCode?)] = [
+    ("buffers, as pictures", \.buffers, { try $0.create($1) }),
+    ("buffers, as blobs of the host's", \.buffers, { try $0.createHostBlob($1) }),
+    ("buffers, as blobs of the guest's", \.buffers, { try $0.createBlob($1, 4096, $0.pages(1)) }),
+    ("descriptors, as pictures", \.descriptors, { try $0.create($1) }),
+    ("descriptors, as blobs", \.descriptors, { try $0.createHostBlob($1) }),
+    ("contexts", \.contexts, { try create($1, $0) }),
+  ]
 
   @Test(
     "one thing more than its number is refused, changes nothing, and can be had once another is given up",

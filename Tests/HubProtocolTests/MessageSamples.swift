@@ -24,12 +24,13 @@ enum MessageSamples {
         flushes: 9)
     ])
   static let memory = MemoryDescription(
-    kind: .file, side: .host, reason: .memoryWithheld, byteCount: 40_960, offset: 8192)
+    kind: .file, side: .host, reason: .memoryWithheld, byteCount: 40_960, offset: 8192, isContiguous: true)
   static let ranges = MemoryDescription(kind: .ranges, side: .guest, reason: .udmabufListLimit, byteCount: 40_960)
   static let space = MemorySpace(rawValue: 0x0102_0304_0506_0708)
   static let key = MemoryKey(space: space, memory: MemoryFileID(rawValue: 0x0a0b_0c0d))
   static let bufferRecord = BufferRecord(
-    buffer: buffer, memory: ranges, owner: Party(.vm, name), name: name, bytes: 8192, state: .leased, leases: 2)
+    buffer: buffer, memory: ranges, owner: Party(.vm, name), name: name, bytes: 8192, state: .leased, leases: 2,
+    trouble: "display wall cannot use format XR24")
   static let displayRecord = DisplayRecord(
     name: name, output: "headless", size: Size(width: 1920, height: 720), refreshMillihertz: 60_000, processID: 12,
     layers: 2, hasFrame: true)
@@ -110,7 +111,7 @@ enum MessageSamples {
       (.screenshot(nil), 80, false),
       (.listEnd(count: 3, next: 1 << 40), 32, false),
       (.vmRecord(vm), 416, false),
-      (.bufferRecord(bufferRecord), 248, false),
+      (.bufferRecord(bufferRecord), 368, false),
       (.displayRecord(displayRecord), 232, false),
       (.clientRecord(client), 120, false),
       (.frame(buffer, display: name), 128, true),

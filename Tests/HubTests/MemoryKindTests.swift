@@ -164,6 +164,29 @@ import Testing
     }
   }
 
+  @Test func `the list of buffers names the displays that are not shown one, and what they disagree on`() throws {
+    let world = try World()
+    for (name, alignment) in [("left", 512), ("right", 64)] as [(String, UInt32)] {
+      let consumer = try world.raw()
+      try consumer.becomeConsumer(name)
+      try consumer.sendConstraints(.file, strideAlignment: alignment)
+      world.keep(consumer)
+    }
+    let producer = try world.raw()
+    let buffer = try producer.becomeProducer()
+    try world.turn(20)
+    let trouble = { try world.ask { client throws(ControlError) in try client.buffers() }.first?.trouble }
+    #expect(try trouble() == "display left cannot use a stride or offset of 256, no multiple of 512")
+    let third = try world.raw()
+    try third.becomeConsumer("third")
+    try third.sendConstraints(.dmaBuf)
+    try world.turn(20)
+    #expect(try trouble() == "display left and display third disagree on memory kinds")
+    try producer.show(nil)
+    try world.turn(20)
+    #expect(try trouble() == "", "\(buffer.description.id) is shown nowhere")
+  }
+
   @Test func `a restarted hub is given the VM's memory again`() throws {
     let world = try trusting("main")
     let display = world.capableDisplay()

@@ -15,6 +15,7 @@ import Testing
     (["gpu", "--socket-path", "/tmp/x", "--size", "0x0"], "32 to 8192 each, such as 1280x800"),
     (["gpu", "--socket-path", "/tmp/x", "--memory-limit", "lots"], "such as 512K, 256M or 1GiB"),
     (["gpu", "--socket-path", "/tmp/x", "--allocate", "both"], "guest or host"),
+    (["gpu", "--socket-path", "/tmp/x", "--heap", "a/b"], "a file in /dev/dma_heap, such as"),
     (["gpu", "--socket-path", "/tmp/x", "--host-visible", "2T"], "0 or an amount up to 1T"),
     (["gpu", "--socket-path", "/tmp/x", "--blob-alignment", "8K"], "4K, 16K or 64K"),
     (["gpu", "--socket-path", "/tmp/x", "--vm", ""], "a name has 1 to 63 bytes"),

@@ -155,13 +155,14 @@ import Testing
       BufferRecord(
         buffer: BufferDescription(id: id, layout: layout),
         memory: MemoryDescription(kind: .ranges, side: .guest, reason: .noUDMABuf, byteCount: 640 * 480 * 4),
-        owner: Party(.vm, try name("beta")), bytes: 640 * 480 * 4, state: .registered, leases: 0),
+        owner: Party(.vm, try name("beta")), bytes: 640 * 480 * 4, state: .registered, leases: 0,
+        trouble: "display left and display right disagree on formats"),
     ])
     #expect(
       list.table.description == """
         ID                                    OWNER  SIZE     FORMAT   MEMORY  SIDE   WAY     STATE       LEASES  WHY
         \(id)  alpha  640x480  XR24    1.2 MiB  host   copy    leased           2  2D resource
-        \(id)  beta   640x480  XR24    1.2 MiB  guest  ranges  registered       0  no /dev/udmabuf
+        \(id)  beta   640x480  XR24    1.2 MiB  guest  ranges  registered       0  no /dev/udmabuf; display left and display right disagree on formats
         """)
   }
 }

@@ -28,6 +28,7 @@ let fullConfiguration = """
   socket = "/run/muntin/alpha.sock"
   memory_limit = "256M"
   allocate = "host"
+  heap = "system"
   host_visible = "1G"
   blob_alignment = "16K"
   limits = { buffers = 100, imported = "1G", guest_memory = 4096 }
@@ -139,7 +140,9 @@ func error(in text: String) -> ConfigurationError? {
     #expect(alpha.command == ["qemu-system-x86_64", "-m", "1G"])
     #expect(alpha.restart)
     #expect(alpha.memoryLimit == 256 << 20)
-    #expect(alpha.allocation == .host && alpha.hostVisible == 1 << 30 && alpha.blobAlignment == .pages16K)
+    #expect(
+      alpha.allocation == .host && alpha.heap == "system" && alpha.hostVisible == 1 << 30
+        && alpha.blobAlignment == .pages16K)
     #expect(alpha.limits == ["buffers": 100, "imported": 1 << 30, "guest_memory": 4096])
     #expect(
       alpha.scanouts == [
@@ -174,7 +177,7 @@ func error(in text: String) -> ConfigurationError? {
   @Test func aMachineMayBeWrittenInline() throws {
     let beta = try #require(try configuration(fullConfiguration).machines.last)
     #expect(beta.memoryLimit == 1 << 20)
-    #expect(beta.allocation == nil && beta.hostVisible == 0 && beta.blobAlignment == nil)
+    #expect(beta.allocation == nil && beta.heap == nil && beta.hostVisible == 0 && beta.blobAlignment == nil)
     #expect(beta.scanouts.first?.scale == Configuration.ScaleMode.none)
   }
 
@@ -212,6 +215,7 @@ func error(in text: String) -> ConfigurationError? {
     (configuration(machine: "memory_limit = \"12 apples\""), 10, "cannot be \"12 apples\"; it takes an amount"),
     (configuration(machine: "memory_limit = 0"), 10, "cannot be 0"),
     (configuration(machine: "allocate = \"both\""), 10, "cannot be \"both\"; it takes \"guest\" or \"host\""),
+    (configuration(machine: "heap = \"../null\""), 10, "such as \"system\""),
     (configuration(machine: "host_visible = \"2T\""), 10, "cannot be \"2T\"; it takes 0 or an amount up to 1T"),
     (configuration(machine: "blob_alignment = \"8K\""), 10, "cannot be \"8K\""),
     (configuration(machine: "memory_limit = 1.5"), 10, "is a number with a fraction"),

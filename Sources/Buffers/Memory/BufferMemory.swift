@@ -44,23 +44,29 @@ public struct SharedPicture: Sendable {
   public let side: AllocationSide
   /// Why it is handed over this way.
   public let reason: HandOverReason
+  /// Whether its memory is one piece for devices.
+  public let isContiguous: Bool
 
   /// A picture.
   public init(
-    id: BufferID = .random(), layout: PixelLayout, memory: BufferMemory, side: AllocationSide, reason: HandOverReason
+    id: BufferID = .random(), layout: PixelLayout, memory: BufferMemory, side: AllocationSide, reason: HandOverReason,
+    isContiguous: Bool = false
   ) {
     self.id = id
     self.layout = layout
     self.memory = memory
     self.side = side
     self.reason = reason
+    self.isContiguous = isContiguous
   }
 
   /// A picture in memory that the host allocated; drawn into, or copied into for `reason`.
-  public init(_ buffer: HostBuffer, reason: HandOverReason) throws(SystemError) {
-    let descriptor = SharedDescriptor(try buffer.readOnlyDescriptor())
+  public init(_ buffer: HostBuffer, id: BufferID? = nil, reason: HandOverReason) throws(SystemError) {
     self.init(
-      id: buffer.id, layout: buffer.layout, memory: .file(descriptor, byteCount: UInt64(buffer.byteCount)), side: .host,
-      reason: reason)
+      id: id ?? buffer.id, layout: buffer.layout, memory: try buffer.memory(), side: .host, reason: reason,
+      isContiguous: buffer.traits.isContiguous)
   }
+
+  /// What its memory is to those who use it.
+  public var traits: MemoryTraits { MemoryTraits(kind: memory.kind, isContiguous: isContiguous) }
 }

@@ -66,11 +66,16 @@ public enum HandOverReason: UInt32, Sendable, CaseIterable, CustomStringConverti
   /// The way that a buffer of `kind` with this reason goes.
   public func way(of kind: MemoryKind) -> HandOverWay {
     switch kind {
+    case .dmaBuf where self == .transferred || isCopy: .copy
+    case .dmaBuf where self == .hostAllocated: .hostMemory
     case .dmaBuf: .dmaBuf
     case .ranges: .ranges
     default: self == .hostAllocated ? .hostMemory : .copy
     }
   }
+
+  /// Whether it says why the guest's own pixels are copied.
+  private var isCopy: Bool { rawValue >= Self.memoryWithheld.rawValue }
 
   /// The words for people.
   public var description: String {

@@ -7,9 +7,12 @@ import Platform
 extension RangeTable {
   static let entryByteCount = 24
 
+  /// How many bytes its file has.
+  public var fileByteCount: Int { ranges.count * Self.entryByteCount }
+
   /// The table in a memory file that is sealed against every change.
   public func makeFile() throws(SystemError) -> FileDescriptor {
-    let count = ranges.count * Self.entryByteCount
+    let count = fileByteCount
     let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 8)
     defer { bytes.deallocate() }
     for (index, range) in ranges.enumerated() { Self.store(range, in: bytes, at: index * Self.entryByteCount) }

@@ -10,8 +10,8 @@ long muntin_page_size_of(int fd);
 
 /// 1 when the descriptor is a dma-buf.
 int muntin_is_dma_buf(int fd);
-/// DMA_BUF_IOCTL_SYNC: begins or ends reading by the processor. Retried when interrupted.
-int muntin_dma_buf_sync(int fd, int begins);
+/// DMA_BUF_IOCTL_SYNC: begins or ends reading, or reading and writing, by the processor. Retried when interrupted.
+int muntin_dma_buf_sync(int fd, int begins, int writes);
 
 /// As struct udmabuf_create_item.
 struct muntin_udmabuf_item {

@@ -68,9 +68,12 @@ final class GuestFiles {
 /// What kept a picture from going a way.
 struct HandOverRefusal: Error {
   let reason: HandOverReason
+  /// What a consumer cannot use, where nothing can be made that it could.
+  var misfit: Constraints.Unfit?
 
-  init(_ reason: HandOverReason) {
+  init(_ reason: HandOverReason, misfit: Constraints.Unfit? = nil) {
     self.reason = reason
+    self.misfit = misfit
   }
 
   init(_ error: RangeTableError) {

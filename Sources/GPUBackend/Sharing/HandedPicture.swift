@@ -1,6 +1,7 @@
 import Buffers
 import GPUDevice
 import Glibc
+import HubProtocol
 import Platform
 import Virtqueue
 
@@ -15,39 +16,47 @@ final class HandedPicture {
   let copy: HostBuffer?
   /// The guest's pages by their place in the VM's memory, for a picture that consists of them.
   let pieces: [MemoryFilePiece]
+  /// What a consumer cannot use of it, where no way suits all.
+  let misfit: Constraints.Unfit?
+  /// For whom the way was chosen.
+  var needs = ScanoutRequirements.unknown
   /// Keeps the VM's memory files known to the hub.
   private let files: [GuestFiles.File]
-  private let charge: ChargeKeeper?
+  private let charges: [ChargeKeeper]
 
   init(
     _ picture: Picture, shared: SharedPicture, copy: HostBuffer? = nil, pieces: [MemoryFilePiece] = [],
-    files: [GuestFiles.File] = [], charge: ChargeKeeper? = nil
+    files: [GuestFiles.File] = [], charges: [ChargeKeeper] = [], misfit: Constraints.Unfit? = nil
   ) {
     self.picture = picture
     self.shared = shared
     self.copy = copy
     self.pieces = pieces
     self.files = files
-    self.charge = charge
+    self.charges = charges
+    self.misfit = misfit
   }
 
   /// Its kind of memory.
   var kind: MemoryKind { shared.memory.kind }
 
-  /// Whether there may be a better way for a consumer that takes these kinds than the one it was handed over by.
-  func suits(_ kinds: MemoryKind) -> Bool {
-    kinds.contains(kind) && (copy == nil || kinds == .file)
-  }
-
   /// Whether handing `other` over instead would change nothing.
   func isSame(as other: HandedPicture) -> Bool {
-    kind == other.kind && shared.reason == other.shared.reason && pieces == other.pieces
+    kind == other.kind && shared.reason == other.shared.reason && shared.layout == other.shared.layout
+      && pieces == other.pieces && (copy == nil) == (other.copy == nil) && misfit == other.misfit
+  }
+
+  /// Whether it is a copy that was allocated so, for that reason.
+  func isCopy(_ plan: HostPlan, because reason: HandOverReason) -> Bool {
+    copy?.plan == plan && shared.reason == reason
   }
 
   /// Copies pixels that have changed; how many, nil where nothing has to be, or can be, copied.
   func update(_ damage: Rectangle) -> UInt64? {
     guard let copy, let base = copy.bytes.baseAddress else { return nil }
     let start = base + copy.layout.byteOffset(x: damage.x, y: damage.y)
+    copy.beginWriting()
+    defer { copy.endWriting() }
     guard picture.copy(damage, to: start, stride: Int(copy.layout.stride)) else { return nil }
     return UInt64(damage.width) * UInt64(damage.height)
   }

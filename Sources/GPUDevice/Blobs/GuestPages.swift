@@ -47,15 +47,7 @@ public final class GuestPages {
   func copy(_ rows: ScatterList.Rows, to target: UnsafeMutableRawPointer, stride: Int) -> Bool {
     list.refresh(in: memory)
     guard list.reach(of: rows) == .complete else { return false }
-    if stride == rows.stride {
-      list.copy(rows, to: target)
-      return true
-    }
-    for row in 0..<rows.count {
-      let one = ScatterList.Rows(
-        offset: rows.offset + row * rows.stride, byteCount: rows.byteCount, count: 1, stride: rows.stride)
-      list.copy(one, to: target + row * stride)
-    }
+    list.copy(rows, to: target, stride: stride)
     return true
   }
 

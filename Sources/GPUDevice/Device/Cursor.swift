@@ -40,12 +40,12 @@ public final class CursorImage {
   public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(pixels) }
 
   /// Takes a picture; whether it differs from the one before.
-  func load(_ source: UnsafeRawBufferPointer?, _ format: ResourceFormat) -> Bool {
-    let isARGB = format == .b8g8r8a8 || format == .b8g8r8x8
+  func load(_ source: CursorPixels) -> Bool {
+    let isARGB = source.format == .b8g8r8a8 || source.format == .b8g8r8x8
     var changed = false
     for index in pixels.indices {
-      let word = UInt32(littleEndian: source?.loadUnaligned(fromByteOffset: index * 4, as: UInt32.self) ?? 0)
-      let pixel = isARGB ? word : format.argb(word)
+      let word = source.word(index % Int(Self.extent), index / Int(Self.extent))
+      let pixel = isARGB ? word : source.format.argb(word)
       changed = changed || pixels[index] != pixel.littleEndian
       pixels[index] = pixel.littleEndian
     }
@@ -53,10 +53,16 @@ public final class CursorImage {
   }
 }
 
-/// A cursor's picture as the guest has it: 64 rows without gaps; all zero where there are no bytes.
+/// A cursor's picture as the guest has it: 64 rows; all zero where there are no bytes.
 struct CursorPixels {
   var bytes: UnsafeRawBufferPointer?
   var format: ResourceFormat
+  /// Bytes from one row to the next.
+  var stride = 4 * Int(CursorImage.extent)
+
+  func word(_ x: Int, _ y: Int) -> UInt32 {
+    UInt32(littleEndian: bytes?.loadUnaligned(fromByteOffset: y * stride + 4 * x, as: UInt32.self) ?? 0)
+  }
 }
 
 /// One scanout's cursor.
@@ -92,7 +98,7 @@ struct CursorPlane {
     }
     let image = self.image ?? CursorImage()
     self.image = image
-    let isNew = image.load(pixels.bytes, pixels.format) || !isVisible || hotX != update.hotX || hotY != update.hotY
+    let isNew = image.load(pixels) || !isVisible || hotX != update.hotX || hotY != update.hotY
     (hotX, hotY, isVisible) = (update.hotX, update.hotY, true)
     return isNew
   }

@@ -20,8 +20,35 @@ public protocol DisplaySink: AnyObject {
   /// The guest has given the picture up: nobody writes it any more. A sink keeps the object for as long as somebody still
   /// reads the pixels, because host memory is charged to the VM until the last reference goes.
   func pictureRetired(_ picture: Picture)
+  /// What all can use who are shown one of these scanouts; of none: who may be shown anything of the card. After a change
+  /// call ``GPUDevice/constraintsChanged(of:)``.
+  func constraints(of scanouts: ScanoutMask) -> Constraints
   /// The VMM has changed the guest's memory, and a picture that the scanout shows may lie elsewhere, or nowhere.
   func memoryMoved(_ scanout: ScanoutID, _ picture: Picture)
+}
+
+extension DisplaySink {
+  /// None: for a sink that shows every picture by itself.
+  public func constraints(of scanouts: ScanoutMask) -> Constraints { Constraints() }
+}
+
+/// Some of a card's scanouts.
+public struct ScanoutMask: OptionSet, Hashable, Sendable {
+  /// Bit n is scanout n.
+  public let rawValue: UInt16
+
+  /// Scanouts by their bits.
+  public init(rawValue: UInt16) {
+    self.rawValue = rawValue
+  }
+
+  /// One scanout; none for a number that no scanout has.
+  public init(_ id: ScanoutID) {
+    rawValue = UInt16(truncatingIfNeeded: 1 << id.rawValue)
+  }
+
+  /// Whether a scanout is among them.
+  public func contains(_ id: ScanoutID) -> Bool { !isDisjoint(with: ScanoutMask(id)) }
 }
 
 /// What a scanout shows.

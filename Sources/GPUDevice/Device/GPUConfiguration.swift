@@ -16,6 +16,8 @@ public struct GPUConfiguration: Sendable {
   /// which the VM's memory limit pays; without a region it is not offered blobs at all, and all its pictures are 2D
   /// resources.
   public var allocation = AllocationSide.guest
+  /// Where host pictures are allocated: in the first of these whose memory all can use who are shown them.
+  public var sources: [HostSource] = [.memoryFile]
   /// Length of the host-visible region; 0: there is none. Rounded up to whole `blobAlignment`s.
   public var hostVisible: UInt64 = 256 << 20
   /// What sizes and places of blobs are multiples of.

@@ -6,7 +6,7 @@ extension GPUDevice {
   func perform(_ command: Command, _ header: CommandHeader, _ chain: DescriptorChain) throws(GPUError) -> Response {
     switch command {
     case .getDisplayInfo: return .okDisplayInfo(displayModes)
-    case .resourceCreate2D(let id, let format, let size): try resources.create(id, format: format, size: size)
+    case .resourceCreate2D(let id, let format, let size): try createPicture(id, format, size)
     case .resourceUnref(let id): retire(try resources.remove(id))
     case .setScanout(let scanout, let id, let source): try setScanout(scanout, id, source)
     case .resourceFlush(let id, let rectangle): try flush(id, rectangle, isFenced: header.isFenced)
@@ -77,7 +77,10 @@ extension GPUDevice {
   private func transfer(_ id: ResourceID, _ rectangle: Rectangle, _ offset: UInt64) throws(GPUError) {
     if let blob = try resources.findAny(id) as? Blob { return try transfer(to: blob) }
     let resource = try resources.find(id)
-    let copied = try resource.transfer(rectangle, offset: offset, in: memory, name: configuration.name)
+    guard let rows = try resource.rows(of: rectangle, at: offset, in: memory) else { return }
+    let target: HostBuffer
+    if let storage = resource.storage { target = storage } else { target = try allocate(resource, for: []) }
+    let copied = try resource.transfer(rows, to: rectangle, of: target)
     statistics.bytesTransferred += UInt64(copied)
     allowance -= copied >> 14
   }
@@ -107,7 +110,7 @@ extension GPUDevice {
     guard !source.isEmpty, source.fits(in: resource.size) else {
       throw .rectangleOutside(source, of: resource.size)
     }
-    _ = try resource.allocated(name: configuration.name)
+    try makeUsable(resource, for: scanouts[index].mask)
     guard let picture = resource.picture, scanouts[index].show(resource, picture, source) else { return }
     sink.scanoutChanged(id, to: ScanoutContent(picture: picture, source: source))
   }
@@ -172,7 +175,10 @@ extension GPUDevice {
     guard resource.size == Size(width: CursorImage.extent, height: CursorImage.extent) else {
       throw .invalidCursorSize(resource.size)
     }
-    return CursorPixels(bytes: resource.storage.map { UnsafeRawBufferPointer($0.bytes) }, format: resource.format)
+    guard let storage = resource.storage else { return CursorPixels(bytes: nil, format: resource.format) }
+    return CursorPixels(
+      bytes: UnsafeRawBufferPointer(rebasing: storage.bytes[Int(storage.layout.offset)...]), format: resource.format,
+      stride: Int(storage.layout.stride))
   }
 
   private func moveCursor(_ update: Command.CursorUpdate) throws(GPUError) {

@@ -40,6 +40,8 @@ struct Scanout {
     return true
   }
 
+  /// The scanout alone.
+  var mask: ScanoutMask { ScanoutMask(rawValue: bit) }
   /// The scanout's bit in ``GuestResource/scanouts``.
   var bit: UInt16 { UInt16(truncatingIfNeeded: 1 << id.rawValue) }
 

@@ -4,13 +4,16 @@ import Virtqueue
 
 /// A picture of the guest's on the host: what CREATE_2D makes (virtio 1.3, 5.7.6.7).
 ///
-/// Its memory is charged to the VM at once and allocated at its first use; the charge goes with the memory.
+/// Its memory is charged to the VM at once and allocated at its first use, as those who will be shown it can use it; the
+/// charge goes with the memory.
 final class Resource: GuestResource {
   /// The longest side in pixels.
   static let maximumExtent: UInt32 = 16_384
 
   let format: ResourceFormat
-  let layout: PixelLayout
+  let size: Size
+  /// How its memory is allocated, now or later.
+  private(set) var plan: HostPlan
   /// Identity of the picture's memory, now or later.
   private(set) lazy var uuid = BufferID.random()
   /// The host's copy; nil until it is needed.
@@ -24,69 +27,109 @@ final class Resource: GuestResource {
   /// What its picture is charged, until the memory is there.
   private var charge: Ledger.Charge?
 
-  /// A resource without memory; its numbers are checked here.
-  init(_ id: ResourceID, format: UInt32, size: Size) throws(GPUError) {
-    guard let known = ResourceFormat(rawValue: format) else { throw .unknownFormat(format) }
-    let extents: ClosedRange<UInt32> = 1...Self.maximumExtent
-    guard extents.contains(size.width), extents.contains(size.height),
-      let layout = PixelLayout(size: size, format: known.pixelFormat)
-    else { throw .invalidSize(size) }
-    self.format = known
-    self.layout = layout
+  /// A resource without memory, which is charged and allocated later.
+  init(_ id: ResourceID, format: ResourceFormat, plan: HostPlan, ledger: Ledger) throws(GPUError) {
+    self.format = format
+    size = plan.layout.size
+    self.plan = plan
     super.init(id)
+    charge = try Self.charge(plan, to: ledger)
+    charge?.setPromised(true)
   }
 
-  var size: Size { layout.size }
-  /// What its picture takes of the host's memory.
-  var byteCount: Int { HostBuffer.byteCount(for: layout) }
+  /// Checks CREATE_2D's numbers.
+  static func check(format: UInt32, size: Size) throws(GPUError) -> ResourceFormat {
+    guard let known = ResourceFormat(rawValue: format) else { throw .unknownFormat(format) }
+    let extents: ClosedRange<UInt32> = 1...maximumExtent
+    guard extents.contains(size.width), extents.contains(size.height) else { throw .invalidSize(size) }
+    return known
+  }
 
-  /// Charges its picture, which is allocated later.
-  func charge(to ledger: Ledger) throws(GPUError) {
+  private static func charge(_ plan: HostPlan, to ledger: Ledger) throws(GPUError) -> Ledger.Charge {
     do throws(Ledger.OverLimit) {
-      charge = try ledger.charge(Ledger.Demand(byteCount, as: .hostAllocated, isBuffer: true, descriptors: 1))
-      charge?.setPromised(true)
+      return try ledger.charge(Ledger.Demand(plan.byteCount, as: .hostAllocated, isBuffer: true, descriptors: 1))
     } catch {
       throw .overLimit(error)
     }
   }
 
-  /// The host's copy, allocated and zero when there was none.
-  func allocated(name: String) throws(GPUError) -> HostBuffer {
-    if let storage { return storage }
+  private static func buffer(_ plan: HostPlan, id: BufferID, name: String) throws(GPUError) -> HostBuffer {
     do {
-      let fresh = try HostBuffer(layout: layout, id: uuid, name: name)
-      fresh.keep(charge.take())
-      storage = fresh
-      return fresh
+      return try HostBuffer(plan, id: id, name: name)
     } catch {
       throw .hostMemory(code: error.code)
     }
+  }
+
+  /// The host's copy, zero: there was none.
+  func allocate(_ plan: HostPlan, ledger: Ledger, name: String) throws(GPUError) -> HostBuffer {
+    if plan.byteCount != self.plan.byteCount { try promise(plan, ledger) }
+    let fresh = try Self.buffer(plan, id: uuid, name: name)
+    fresh.keep(charge.take())
+    self.plan = plan
+    storage = fresh
+    return fresh
+  }
+
+  /// Charges another plan instead of the first one; when that is too much, nothing changes.
+  private func promise(_ plan: HostPlan, _ ledger: Ledger) throws(GPUError) {
+    charge = nil
+    defer { charge?.setPromised(true) }
+    do throws(GPUError) {
+      charge = try Self.charge(plan, to: ledger)
+    } catch {
+      charge = try? Self.charge(self.plan, to: ledger)
+      throw error
+    }
+    self.plan = plan
+  }
+
+  /// Moves the picture to other memory, where it has another identity: both are charged for as long as both are there.
+  func move(to plan: HostPlan, ledger: Ledger, name: String) throws(GPUError) {
+    guard let former = picture else { return }
+    let charge = try Self.charge(plan, to: ledger)
+    let fresh = try Self.buffer(plan, id: .random(), name: name)
+    fresh.keep(charge)
+    guard let base = fresh.bytes.baseAddress else { throw .hostMemory(code: 0) }
+    fresh.beginWriting()
+    _ = former.copy(Rectangle(size), to: base + Int(plan.layout.offset), stride: Int(plan.layout.stride))
+    fresh.endWriting()
+    self.plan = plan
+    uuid = fresh.id
+    storage = fresh
   }
 }
 
 // MARK: Transfers
 
 extension Resource {
-  /// TRANSFER_TO_HOST_2D: copies a rectangle from the backing, whose rows are as long as the picture's; its first
-  /// pixel lies at `offset`.
-  ///
-  /// - Returns: how many bytes were copied.
-  func transfer(_ rectangle: Rectangle, offset: UInt64, in memory: GuestMemory?, name: String) throws(GPUError) -> Int {
+  /// TRANSFER_TO_HOST_2D: the rows of a rectangle in the backing, where rows have no gaps; its first pixel lies at
+  /// `offset`. Nil for a rectangle without pixels.
+  func rows(of rectangle: Rectangle, at offset: UInt64, in memory: GuestMemory?) throws(GPUError) -> ScatterList.Rows? {
     guard rectangle.fits(in: size) else { throw .rectangleOutside(rectangle, of: size) }
     guard backing != nil, let memory else { throw .noBacking(id) }
-    guard !rectangle.isEmpty else { return 0 }
+    guard !rectangle.isEmpty else { return nil }
     guard let start = Int(exactly: offset) else { throw .outsideBacking(id, offset: offset) }
     let rows = ScatterList.Rows(
-      offset: start, byteCount: Int(rectangle.width) * 4, count: Int(rectangle.height), stride: Int(layout.stride))
+      offset: start, byteCount: Int(rectangle.width) * 4, count: Int(rectangle.height), stride: Int(size.width) * 4)
     backing?.refresh(in: memory)
     switch backing?.reach(of: rows) {
     case .complete: break
     case .outside, nil: throw .outsideBacking(id, offset: offset)
     case .removed: throw .backingRemoved(id)
     }
-    let target = try allocated(name: name).bytes.baseAddress
-    guard let target else { throw .hostMemory(code: 0) }
-    backing?.copy(rows, to: target + layout.byteOffset(x: rectangle.x, y: rectangle.y))
+    return rows
+  }
+
+  /// Copies such rows to a rectangle of the picture.
+  ///
+  /// - Returns: how many bytes were copied.
+  func transfer(_ rows: ScatterList.Rows, to rectangle: Rectangle, of target: HostBuffer) throws(GPUError) -> Int {
+    guard let base = target.bytes.baseAddress else { throw .hostMemory(code: 0) }
+    let start = base + target.layout.byteOffset(x: rectangle.x, y: rectangle.y)
+    target.beginWriting()
+    backing?.copy(rows, to: start, stride: Int(target.layout.stride))
+    target.endWriting()
     return rows.byteCount * rows.count
   }
 }

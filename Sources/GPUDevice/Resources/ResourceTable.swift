@@ -44,12 +44,9 @@ struct ResourceTable {
     guard resources.count < maximumCount else { throw .tooManyResources(limit: maximumCount) }
   }
 
-  /// RESOURCE_CREATE_2D.
-  mutating func create(_ id: ResourceID, format: UInt32, size: Size) throws(GPUError) {
-    try checkNew(id)
-    let resource = try Resource(id, format: format, size: size)
-    try resource.charge(to: ledger)
-    resources[id] = resource
+  /// RESOURCE_CREATE_2D, whose id `checkNew` has let pass.
+  mutating func create(_ id: ResourceID, format: ResourceFormat, plan: HostPlan) throws(GPUError) {
+    resources[id] = try Resource(id, format: format, plan: plan, ledger: ledger)
   }
 
   /// RESOURCE_UNREF: the resource, which is no longer here; it is charged for as long as its memory is.

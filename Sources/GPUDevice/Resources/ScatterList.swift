@@ -105,7 +105,7 @@ extension ScatterList {
     public var byteCount: Int
     /// Number of rows; at least 1.
     public var count: Int
-    /// Bytes from one row to the next, at both ends; at least `byteCount`.
+    /// Bytes from one row to the next; at least `byteCount`.
     public var stride: Int
 
     /// Rows that follow each other without a gap are one.
@@ -157,32 +157,33 @@ extension ScatterList {
   /// Copies rows out, to `target` and every `stride` bytes after it; `reach(of:)` was `complete`.
   ///
   /// The memory may change meanwhile: then its pixels are torn, nothing else.
-  func copy(_ rows: Rows, to target: UnsafeMutableRawPointer) {
+  func copy(_ rows: Rows, to target: UnsafeMutableRawPointer, stride: Int) {
     guard rows.byteCount * rows.count >= Self.streamingByteCount else {
-      return forEachPiece(of: rows) { memcpy(target + $0, $1, $2) }
+      return forEachPiece(of: rows, stride) { memcpy(target + $0, $1, $2) }
     }
     var copy = StreamingCopy()
-    forEachPiece(of: rows) { copy.add(to: target + $0, from: $1, count: $2) }
+    forEachPiece(of: rows, stride) { copy.add(to: target + $0, from: $1, count: $2) }
     copy.finish()
   }
 
-  /// Calls `body` for all pieces of the rows: where they lie after the first row's begin, where they are, their length.
+  /// Calls `body` for all pieces of the rows: where they go after the first row's begin when rows are `stride` apart
+  /// there, where they are, their length.
   @inline(__always)
-  private func forEachPiece(of rows: Rows, _ body: (Int, UnsafeMutableRawPointer, Int) -> Void) {
-    let rows = rows.joined
+  private func forEachPiece(of rows: Rows, _ stride: Int, _ body: (Int, UnsafeMutableRawPointer, Int) -> Void) {
+    let rows = rows.stride == stride ? rows.joined : rows
     let first = index(of: rows.offset)
     runs.withUnsafeBufferPointer { runs in
       var index = first
       for row in 0..<rows.count {
-        var place = row * rows.stride
-        let end = place + rows.byteCount
-        while runs[index + 1].start <= rows.offset + place { index += 1 }
+        var source = rows.offset + row * rows.stride
+        let end = source + rows.byteCount
+        let target = row * stride - source
+        while runs[index + 1].start <= source { index += 1 }
         while let pointer = runs[index].pointer {
-          let offset = rows.offset + place
-          let count = min(end - place, runs[index + 1].start - offset)
-          body(place, pointer + (offset - runs[index].start), count)
-          place += count
-          if place == end { break }
+          let count = min(end - source, runs[index + 1].start - source)
+          body(target + source, pointer + (source - runs[index].start), count)
+          source += count
+          if source == end { break }
           index += 1
         }
       }

@@ -21,10 +21,17 @@ struct ConsumerMemories {
     self.isTrusted = isTrusted
   }
 
-  /// Whether it can use a buffer, and may see its memory.
-  func takes(_ buffer: BufferEntry) -> Bool {
-    DisplayTrust.kinds(isTrusted: isTrusted).contains(buffer.memory.kind)
-      && stated.accepts(buffer.description.layout, kind: buffer.memory.kind)
+  /// Why it cannot use a buffer, or may not see its memory, for people; nil when it is shown.
+  func misfit(of buffer: BufferEntry) -> String? {
+    guard DisplayTrust.kinds(isTrusted: isTrusted).contains(buffer.memory.kind) else {
+      return "may not see a VM's memory"
+    }
+    do throws(Constraints.Unfit) {
+      try stated.check(buffer.description.layout, in: buffer.memory.traits, byteCount: buffer.memory.byteCount)
+      return nil
+    } catch {
+      return "cannot use \(error)"
+    }
   }
 
   func requirements(of name: PeerName) -> ConsumerRequirements {

@@ -20,7 +20,7 @@ struct ConsumerRequirements {
       return ScanoutRequirements(constraints: try merged.resolved(), isWithheld: isWithheld)
     } catch {
       return ScanoutRequirements(
-        constraints: .unstated, isWithheld: isWithheld, disagreement: error.description)
+        constraints: .unstated, isWithheld: isWithheld, disagreement: error.briefly)
     }
   }
 
@@ -32,5 +32,13 @@ struct ConsumerRequirements {
     var withheld = Constraints()
     withheld.memoryKinds = DisplayTrust.kinds(isTrusted: false)
     return try own.merging(MergedConstraints(withheld, of: Self.guardian))
+  }
+}
+
+extension MergedConstraints.Disagreement {
+  /// Short enough for a message, however long the names are: who, and on what.
+  fileprivate var briefly: String {
+    func short(_ name: String) -> String { name.utf8.count <= 43 ? name : String(name.prefix(30)) + "..." }
+    return MergedConstraints.Disagreement(first: short(first), second: short(second), aspect: aspect).description
   }
 }

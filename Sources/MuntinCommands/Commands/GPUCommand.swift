@@ -71,6 +71,16 @@ struct GPUCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "Allocate the host's pictures from this dma-buf heap, such as system.",
+      discussion: """
+        Where the heap can be used, and all displays of a picture take dma-bufs; else in memory files, as without this. \
+        Devices can use such memory, too. muntin doctor names the heaps of this machine.
+        """, valueName: "name"),
+    transform: ArgumentValue.heap)
+  var heap: String?
+
+  @Option(
+    help: ArgumentHelp(
       "The size of the host-visible region, in which the guest sees memory of the host; 0 for none.",
       discussion: """
         With a region the VMM gets no memory slots (vhost-user's CONFIGURE_MEM_SLOTS), because QEMU 11.1.3 crashes when \
@@ -145,6 +155,7 @@ struct GPUCommand: ParsableCommand {
     if !sizes.isEmpty { options.sizes = sizes }
     if let memoryLimit { options.limits.hostAllocated = memoryLimit.bytes }
     if let allocate { options.allocation = allocate }
+    options.heap = heap
     if let hostVisible { options.hostVisible = UInt64(hostVisible) }
     if let blobAlignment { options.blobAlignment = blobAlignment }
     for limit in limits { options.limits[limit.quantity] = limit.amount }

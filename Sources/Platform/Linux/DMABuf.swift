@@ -18,8 +18,14 @@ public enum DMABuf {
   }
 
   /// Before the processor reads: what a device wrote is seen. To be followed by ``endReading(_:)``.
-  public static func beginReading(_ raw: Int32) { _ = muntin_dma_buf_sync(raw, 1) }
+  public static func beginReading(_ raw: Int32) { _ = muntin_dma_buf_sync(raw, 1, 0) }
 
   /// After the processor has read.
-  public static func endReading(_ raw: Int32) { _ = muntin_dma_buf_sync(raw, 0) }
+  public static func endReading(_ raw: Int32) { _ = muntin_dma_buf_sync(raw, 0, 0) }
+
+  /// Before the processor writes. To be followed by ``endWriting(_:)``.
+  public static func beginWriting(_ raw: Int32) { _ = muntin_dma_buf_sync(raw, 1, 1) }
+
+  /// After the processor has written: devices see it.
+  public static func endWriting(_ raw: Int32) { _ = muntin_dma_buf_sync(raw, 0, 1) }
 }

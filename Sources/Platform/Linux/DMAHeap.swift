@@ -20,8 +20,18 @@ public enum DMAHeap {
     return names.sorted()
   }
 
+  /// Whether a text can be the name of a heap: of a file in ``folder``.
+  public static func isName(_ text: String) -> Bool {
+    (1...63).contains(text.utf8.count) && !text.utf8.contains(UInt8(ascii: "/")) && !text.utf8.contains(0)
+      && text != "." && text != ".."
+  }
+
+  /// Whether a heap's memory is one piece for devices, as far as its name says: CMA areas have always been called so.
+  public static func isContiguous(_ name: String) -> Bool { name == "reserved" || name.contains("cma") }
+
   /// A new dma-buf of zeroed memory, which its holder can write.
   public static func allocate(from heap: String, byteCount: Int) throws(SystemError) -> FileDescriptor {
+    guard isName(heap) else { throw SystemError(call: "a heap called \(heap)", code: EINVAL) }
     let path = "\(folder)/\(heap)"
     let raw = open(path, O_RDWR | O_CLOEXEC)
     guard raw >= 0 else { throw .last("open \(path)") }

@@ -18,4 +18,10 @@ public enum DMABuf {
 
   /// After the processor has read.
   public static func endReading(_ raw: Int32) {}
+
+  /// Before the processor writes.
+  public static func beginWriting(_ raw: Int32) {}
+
+  /// After the processor has written.
+  public static func endWriting(_ raw: Int32) {}
 }

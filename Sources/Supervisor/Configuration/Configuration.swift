@@ -1,4 +1,5 @@
 import Buffers
+import Platform
 
 /// What `muntin up` runs: displays, virtual machines, and where each machine's screens stand.
 public struct Configuration: Equatable, Sendable {
@@ -52,6 +53,8 @@ public struct Configuration: Equatable, Sendable {
     public var memoryLimit: Int?
     /// Whose memory its pictures are in; nil for the back-end's own choice.
     public var allocation: AllocationSide?
+    /// The dma-buf heap that the host's pictures come from; nil: none.
+    public var heap: String?
     /// The size of its host-visible region, 0 for none; nil for the back-end's own.
     public var hostVisible: Int?
     /// What its blobs are multiples of; nil for the back-end's own.
@@ -155,6 +158,8 @@ public struct Configuration: Equatable, Sendable {
   public static let refreshRates = 1...240
   /// The largest host-visible region, in bytes.
   public static let maximumWindow = 1 << 40
+  /// What the name of a dma-buf heap is, for messages.
+  public static let heapExpectation = "the name of a file in \(DMAHeap.folder), such as \"system\""
   /// How long a consumer may keep a buffer, in seconds.
   public static let leaseLimits = 0.1...3600.0
   /// How long a name may be, in bytes.

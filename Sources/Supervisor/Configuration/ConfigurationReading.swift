@@ -89,8 +89,8 @@ extension Configuration.Display {
 
 extension Configuration.Machine {
   private static let keys = [
-    "name", "socket", "memory_limit", "allocate", "host_visible", "blob_alignment", "limits", "command", "restart",
-    "scanout",
+    "name", "socket", "memory_limit", "allocate", "heap", "host_visible", "blob_alignment", "limits", "command",
+    "restart", "scanout",
   ]
 
   fileprivate init(
@@ -101,6 +101,7 @@ extension Configuration.Machine {
     socket = try table.need("socket", table.socket("socket", folder, &uniques))
     memoryLimit = try table.memorySize("memory_limit")
     allocation = try table.parsed("allocate", "\"guest\" or \"host\"") { AllocationSide($0) }?.value
+    heap = try table.parsed("heap", Configuration.heapExpectation) { DMAHeap.isName($0) ? $0 : nil }?.value
     hostVisible = try table.parsed("host_visible", Configuration.windowExpectation) { Configuration.windowSize($0) }?
       .value
     blobAlignment = try table.parsed("blob_alignment", "\"4K\", \"16K\" or \"64K\"") { BlobAlignment($0) }?.value

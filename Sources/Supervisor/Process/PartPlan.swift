@@ -95,6 +95,7 @@ private struct PartMaker {
     for scanout in machine.scanouts { arguments += ["--size", "\(scanout.area.size)"] }
     if let limit = machine.memoryLimit { arguments += ["--memory-limit", "\(limit)"] }
     if let allocation = machine.allocation { arguments += ["--allocate", "\(allocation)"] }
+    if let heap = machine.heap { arguments += ["--heap", heap] }
     if let size = machine.hostVisible { arguments += ["--host-visible", "\(size)"] }
     if let alignment = machine.blobAlignment { arguments += ["--blob-alignment", "\(alignment)"] }
     for (key, limit) in machine.limits.sorted(by: { $0.key < $1.key }) { arguments += ["--limit", "\(key)=\(limit)"] }

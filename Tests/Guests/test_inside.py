@@ -127,11 +127,11 @@ def test_our_display_composes_from_the_dma_buf_without_a_copy(inside):
     wait_for(lambda: charged(inside) == 0, lambda: f"nothing is charged: {charged(inside)}")
 
 
-def charged(inside):
-    """The guest memory that the ledger says others were given."""
+def charged(inside, what="guest_memory"):
+    """What the ledger says that the machine has: guest memory that others were given, or of the host's."""
     (vm,) = inside.list("vms")
     assert vm["pixels_copied"] == 0
-    return vm["ledger"]["guest_memory"]["used"]
+    return vm["ledger"][what]["used"]
 
 
 @pytest.mark.parametrize(
@@ -184,6 +184,40 @@ def test_kill_of_any_part_and_reset_of_the_machine_leave_no_dma_buf_behind(insid
     wait_for(lambda: inside.dma_bufs() == [], lambda: f"{inside.dma_bufs()} held by {inside.holders()}")
     wait_for(lambda: inside.list("buffers") == [], lambda: f"{inside.list('buffers')}")
     assert inside.holders() == set()
+
+
+def start_with_heap(inside, memory):
+    """A machine whose picture the host allocates, from a heap if it can, and the display that gives dma-bufs to drivers."""
+    inside.kill("gpu", "hub")
+    inside.start_hub(trusted=["cards"])
+    inside.start_gpu(SIZE, "--heap", "system")
+    start_cards(inside, memory)
+    start_vm(inside, 1, kind="2d")
+    inside.wait_for_line("cards", "^ok vgem imports")
+    inside.vm.wait_for_screen(painted(SIZE, 1))
+    assert inside.dma_bufs() == [("system", BYTES)]
+
+
+def test_graphics_drivers_show_what_the_host_allocates_from_a_dma_buf_heap(inside):
+    start_with_heap(inside, "dma-buf")
+    wait_for(lambda: charged(inside, "host_memory") == BYTES, lambda: f"the heap's memory is charged: {inside.list('vms')}")
+    (buffer,) = inside.list("buffers")
+    assert (buffer["memory"], buffer["side"]) == ("dma-buf", "host")
+    fill(inside, 2)
+    inside.vm.wait_for_screen(painted(SIZE, 2))
+    inside.kill("gpu")
+    wait_for(lambda: inside.dma_bufs() == [] and inside.list("buffers") == [], lambda: f"gone: {inside.dma_bufs()}")
+    assert inside.holders() == set()
+
+
+def test_a_picture_from_a_heap_moves_to_a_memory_file_for_a_display_that_gets_no_dma_buf(inside):
+    start_with_heap(inside, "any")
+    inside.start_compositor(SIZE)
+    wait_for_screenshot(inside, painted(SIZE, 1))
+    wait_for(lambda: inside.dma_bufs() == [], lambda: f"the dma-buf is gone: {inside.dma_bufs()}")
+    assert [buffer["memory"] for buffer in inside.list("buffers")] == ["file"]
+    fill(inside, 2)
+    wait_for_screenshot(inside, painted(SIZE, 2))
 
 
 def test_a_display_that_may_not_see_machines_memory_gets_no_dma_buf(inside):

@@ -30,7 +30,10 @@ class Vm:
     """One QEMU. All guests have `paint`; `large` ones have Weston, kmscube and modetest too, and boot slower. `older`
     ones, which are small, have Linux 6.1, which flushes what a program marked dirty, where 6.12 flushes all of a picture."""
 
-    def __init__(self, folder, name, gpu, large=False, version=10, run=None, extra=(), firmware=False, older=False, accelerator=ACCELERATOR, pass_fds=(), initrd=None, memory=None):
+    def __init__(
+        self, folder, name, gpu, large=False, version=10, run=None, extra=(), firmware=False, older=False,
+        accelerator=ACCELERATOR, pass_fds=(), initrd=None, memory=None,
+    ):  # fmt: skip
         self.folder = Path(folder) / name
         self.folder.mkdir(exist_ok=True)
         self.name = name

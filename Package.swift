@@ -123,8 +123,8 @@ let package = Package(
       name: "LifeSupport", dependencies: ["GPUDevice", "VhostUser", "Virtqueue", "Buffers", "Platform"],
       path: "Tests/LifeSupport", swiftSettings: settings),
     .executableTarget(
-      name: "LifeParts", dependencies: ["LifeSupport", "HubProtocol", "Buffers", "Platform"], path: "Tests/LifeParts",
-      swiftSettings: settings),
+      name: "LifeParts", dependencies: ["LifeSupport", "CMuntin", "HubProtocol", "Buffers", "Platform"],
+      path: "Tests/LifeParts", swiftSettings: settings),
     .target(name: "CKMS", path: "Tests/CKMS"),
     .executableTarget(
       name: "InsideGuest", dependencies: ["CKMS", "LifeSupport", "HubProtocol", "Buffers", "Platform"],

@@ -1,5 +1,6 @@
 /*
- * An application that uses pictures of others: writes each frame as a PNG file.
+ * An application that uses pictures of others: writes each frame as a PNG file, 100 of them unless told otherwise. It
+ * ends before when the picture's owner ends, or the hub does and does not come back.
  *
  *   cc consumer.c $(pkg-config --cflags --libs muntin libpng) -o consumer
  *   ./consumer --name recorder --owner application:camera --buffer front --output frame
@@ -8,22 +9,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <muntin.h>
 #include <png.h>
+
+enum { PATIENCE = 10 /* seconds without a hub */ };
 
 static struct {
   muntin_options connection;
   muntin_selector selector;
   uint8_t id[MUNTIN_ID_SIZE];
   const char *output; /* beginning of the files' names */
-  uint64_t frames;    /* 0: without end */
+  uint64_t count;     /* of frames; 0: without end */
   muntin_access access;
   bool lists;
 } own = {
     .connection = {.name = "consumer", .reconnect = true},
     .selector = {.owner_kind = MUNTIN_APPLICATION, .owner = "producer", .name = "picture"},
     .output = "frame",
+    .count = 100,
     .access = MUNTIN_READ,
 };
 
@@ -36,7 +41,7 @@ static void stop(int signal) {
 
 static void usage(void) {
   fputs("usage: consumer [--hub PATH] [--name NAME] [--owner vm|application:NAME] [--buffer NAME] [--id UUID]\n"
-        "                [--access read|read-write] [--output BEGINNING] [--frames N] [--list yes]\n",
+        "                [--access read|read-write] [--output BEGINNING] [--count N] [--list yes]\n",
         stderr);
   exit(2);
 }
@@ -84,7 +89,7 @@ static void take_frame(muntin_lease *lease, muntin_rectangle damage, uint64_t ge
   muntin_lease_done(lease, generation, -1);
   printf("frame %llu damage %u,%u %ux%u in %s\n", (unsigned long long)generation, damage.x, damage.y, damage.width,
          damage.height, path);
-  if (++written == own.frames) is_over = 1;
+  if (++written == own.count) is_over = 1;
 }
 
 /* ---- Talking to the hub ---- */
@@ -100,27 +105,28 @@ static void print_buffer(const char *what, const muntin_info *info) {
   printf("\n");
 }
 
-/* What it shows already may be drawn over while it is read: its owner learns of new readers by their first "done". */
-static void acquired(muntin_lease *lease, const muntin_info *info) {
-  print_buffer("acquired", info);
-  muntin_rectangle whole = {0, 0, info->layout.width, info->layout.height};
-  if (info->generation > 0) take_frame(lease, whole, info->generation);
-}
-
 /* What ends this program: the buffer is gone, or was never to be had. */
 static void end(const char *how, const char *text) {
   printf("%s%s\n", how, text);
   is_over = 1;
 }
 
+static time_t alone_since; /* 0: there is a hub */
+
+static void lose(const char *text) {
+  printf("disconnected: %s\n", text);
+  if (alone_since == 0) alone_since = time(NULL);
+}
+
 static void handle(muntin *hub, const muntin_event *event) {
   switch (event->kind) {
   case MUNTIN_EVENT_CONNECTED:
     printf("connected\n");
+    alone_since = 0;
     if (own.lists) muntin_list(hub, NULL, 0, NULL);
     break;
-  case MUNTIN_EVENT_DISCONNECTED: printf("disconnected: %s\n", event->text); break;
-  case MUNTIN_EVENT_ACQUIRED: acquired(event->lease, event->info); break;
+  case MUNTIN_EVENT_DISCONNECTED: lose(event->text); break;
+  case MUNTIN_EVENT_ACQUIRED: print_buffer("acquired", event->info); break;
   case MUNTIN_EVENT_UPDATED: take_frame(event->lease, event->damage, event->generation); break;
   case MUNTIN_EVENT_REFUSED: end("refused: ", event->text); break;
   case MUNTIN_EVENT_REVOKED: end("revoked", ""); break;
@@ -136,6 +142,7 @@ static void handle(muntin *hub, const muntin_event *event) {
 
 static bool run(muntin *hub) {
   muntin_event event;
+  alone_since = time(NULL);
   while (!is_over) {
     int result;
     while (!is_over && (result = muntin_dispatch(hub, &event)) > 0) handle(hub, &event);
@@ -145,6 +152,7 @@ static bool run(muntin *hub) {
       return false;
     }
     muntin_wait(hub, 1000);
+    if (alone_since != 0 && time(NULL) - alone_since > PATIENCE) end("no hub", "");
   }
   return true;
 }
@@ -176,7 +184,7 @@ static void set(const char *option, const char *value) {
   else if (strcmp(option, "--id") == 0) set_id(value);
   else if (strcmp(option, "--access") == 0) set_access(value);
   else if (strcmp(option, "--output") == 0) own.output = value;
-  else if (strcmp(option, "--frames") == 0) own.frames = strtoull(value, NULL, 10);
+  else if (strcmp(option, "--count") == 0) own.count = strtoull(value, NULL, 10);
   else if (strcmp(option, "--list") == 0) own.lists = strcmp(value, "yes") == 0;
   else usage();
 }

@@ -43,6 +43,8 @@ static struct {
     .rate = 30,
 };
 
+static muntin_buffer *buffer;
+static bool is_wanted; /* somebody new waits for a picture */
 static volatile sig_atomic_t is_over;
 
 static void stop(int signal) {
@@ -75,7 +77,7 @@ static muntin_rectangle square(const muntin_layout *layout, uint64_t generation)
   };
 }
 
-static void fill(muntin_buffer *buffer, muntin_rectangle part, bool is_square, uint64_t generation) {
+static void fill(muntin_rectangle part, bool is_square, uint64_t generation) {
   const muntin_layout *layout = muntin_buffer_layout(buffer);
   for (uint32_t y = part.y; y < part.y + part.height; y++) {
     uint32_t *row = (uint32_t *)((uint8_t *)muntin_buffer_pixels(buffer) + (size_t)y * layout->stride);
@@ -94,70 +96,23 @@ static muntin_rectangle both(muntin_rectangle a, muntin_rectangle b) {
 }
 
 /* Draws the next generation, and tells which part of the picture is another than before. */
-static void draw(muntin_buffer *buffer) {
+static void draw(void) {
   const muntin_layout *layout = muntin_buffer_layout(buffer);
   uint64_t generation = muntin_buffer_generation(buffer) + 1;
   muntin_rectangle damage = {0, 0, layout->width, layout->height}, now = square(layout, generation);
   if (generation > 1) {
     muntin_rectangle before = square(layout, generation - 1);
-    fill(buffer, before, false, generation);
+    fill(before, false, generation);
     damage = both(before, now);
   } else {
-    fill(buffer, damage, false, generation);
+    fill(damage, false, generation);
   }
-  fill(buffer, now, true, generation);
+  fill(now, true, generation);
   muntin_buffer_update(buffer, &damage, generation, -1);
+  is_wanted = false;
 }
 
 /* ---- Talking to the hub ---- */
-
-static void report(const muntin_event *event) {
-  switch (event->kind) {
-  case MUNTIN_EVENT_CONNECTED: printf("connected\n"); break;
-  case MUNTIN_EVENT_DISCONNECTED: printf("disconnected: %s\n", event->text); break;
-  case MUNTIN_EVENT_OFFERED: printf("offered\n"); break;
-  case MUNTIN_EVENT_GRANTED: printf("granted %llu\n", (unsigned long long)event->number); break;
-  case MUNTIN_EVENT_REFUSED: printf("refused: %s\n", event->text); break;
-  case MUNTIN_EVENT_STILL_MAPPED:
-    printf("a reader did not let go: %s\n", muntin_buffer_scrub(event->buffer) == 1 ? "pages taken out" : "zeroed");
-    break;
-  default: break;
-  }
-}
-
-/* False when the connection has ended for good. */
-static bool dispatch(muntin *hub) {
-  muntin_event event;
-  int result;
-  while ((result = muntin_dispatch(hub, &event)) > 0) report(&event);
-  if (result < 0) fprintf(stderr, "producer: %s (%s)\n", muntin_last_error(hub), muntin_error_text(result));
-  return result == 0;
-}
-
-static int64_t milliseconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* A frame is due when its time has come and everybody has read the one before, or was given time enough. */
-static bool run(muntin *hub, muntin_buffer *buffer) {
-  int64_t due = milliseconds(), interval = 1000 / (own.rate > 0 && own.rate <= 1000 ? own.rate : 30);
-  while (!is_over) {
-    if (!dispatch(hub)) return false;
-    int64_t now = milliseconds();
-    bool is_read = muntin_buffer_is_idle(buffer) || now >= due + PATIENCE;
-    bool is_done = own.frames > 0 && muntin_buffer_generation(buffer) >= own.frames;
-    if (is_done && is_read) return true;
-    if (!is_done && now >= due && is_read) {
-      draw(buffer);
-      due = now + interval;
-      continue;
-    }
-    muntin_wait(hub, now < due ? (int)(due - now) : PATIENCE / 10);
-  }
-  return true;
-}
 
 static muntin_party_kind party_kind(const char *text, const char **name) {
   static const char *const kinds[] = {"", "vm:", "application:", "display:"};
@@ -170,11 +125,73 @@ static muntin_party_kind party_kind(const char *text, const char **name) {
   return MUNTIN_NOBODY;
 }
 
-static int grant(muntin *hub, muntin_buffer *buffer, const char *grantee) {
+static int grant(muntin *hub, const char *grantee) {
   muntin_right right = {.buffer = buffer, .access = MUNTIN_READ};
   muntin_grant *given;
   right.grantee_kind = party_kind(grantee, &right.grantee);
   return muntin_grant_give(hub, &right, &given);
+}
+
+/* Offers the picture, and lets those see it who may. */
+static int offer(muntin *hub) {
+  int result = muntin_buffer_offer(hub, &own.offer, &buffer);
+  for (size_t index = 0; result == 0 && index < own.grantee_count; index++) result = grant(hub, own.grantees[index]);
+  return result;
+}
+
+/* A reader that did not let go would see all that is drawn here: goes on in other memory. */
+static void replace(muntin *hub) {
+  muntin_buffer_destroy(buffer); /* leaves that reader with zeros */
+  printf("a reader did not let go: the picture is in other memory now\n");
+  if (offer(hub) < 0) is_over = 1;
+}
+
+static void handle(muntin *hub, const muntin_event *event) {
+  switch (event->kind) {
+  case MUNTIN_EVENT_CONNECTED: printf("connected\n"); break;
+  case MUNTIN_EVENT_DISCONNECTED: printf("disconnected: %s\n", event->text); break;
+  case MUNTIN_EVENT_OFFERED: printf("offered\n"); break;
+  case MUNTIN_EVENT_GRANTED: printf("granted %llu\n", (unsigned long long)event->number); break;
+  case MUNTIN_EVENT_REFUSED: printf("refused: %s\n", event->text); break;
+  case MUNTIN_EVENT_STILL_MAPPED: replace(hub); break;
+  case MUNTIN_EVENT_WANTED: is_wanted = true; break;
+  default: break;
+  }
+}
+
+/* False when the connection has ended for good. */
+static bool dispatch(muntin *hub) {
+  muntin_event event;
+  int result;
+  while ((result = muntin_dispatch(hub, &event)) > 0) handle(hub, &event);
+  if (result < 0) fprintf(stderr, "producer: %s (%s)\n", muntin_last_error(hub), muntin_error_text(result));
+  return result == 0;
+}
+
+static int64_t milliseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A frame is due when its time has come, or somebody new waits for it, and everybody has read the one before, or was
+ * given time enough. */
+static bool run(muntin *hub) {
+  int64_t due = milliseconds(), interval = 1000 / (own.rate > 0 && own.rate <= 1000 ? own.rate : 30);
+  while (!is_over) {
+    if (!dispatch(hub)) return false;
+    int64_t now = milliseconds();
+    bool is_read = muntin_buffer_is_idle(buffer) || now >= due + PATIENCE;
+    bool is_done = own.frames > 0 && muntin_buffer_generation(buffer) >= own.frames;
+    if (is_done && is_read) return true;
+    if (!is_done && (now >= due || is_wanted) && is_read) {
+      draw();
+      due = now + interval;
+      continue;
+    }
+    muntin_wait(hub, now < due ? (int)(due - now) : PATIENCE / 10);
+  }
+  return true;
 }
 
 /* ---- Options ---- */
@@ -224,18 +241,14 @@ int main(int count, char **arguments) {
   own.offer.properties = own.properties;
 
   muntin *hub;
-  muntin_buffer *buffer;
   int result = muntin_open(&own.connection, &hub);
   if (result < 0) {
     fprintf(stderr, "producer: %s\n", muntin_error_text(result));
     return 1;
   }
-  result = muntin_buffer_offer(hub, &own.offer, &buffer);
-  for (size_t index = 0; result == 0 && index < own.grantee_count; index++) {
-    result = grant(hub, buffer, own.grantees[index]);
-  }
+  result = offer(hub);
   if (result < 0) fprintf(stderr, "producer: %s\n", muntin_last_error(hub));
-  bool is_good = result == 0 && run(hub, buffer);
+  bool is_good = result == 0 && run(hub);
   muntin_close(hub);
   return is_good ? 0 : 1;
 }

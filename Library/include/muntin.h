@@ -232,7 +232,12 @@ typedef enum muntin_event_kind {
   /* To a buffer's owner. */
   MUNTIN_EVENT_DONE,        /* buffer, generation, holder, remaining, has_fence: release fence */
   MUNTIN_EVENT_FREED,       /* buffer: withdrawn, and nobody reads it any more */
-  MUNTIN_EVENT_STILL_MAPPED /* buffer: a holder did not let go in time; see muntin_buffer_scrub() */
+  MUNTIN_EVENT_STILL_MAPPED, /* buffer: a holder did not let go in time; see muntin_buffer_scrub() */
+  /*
+   * buffer: somebody new waits for a whole picture, which is the next update. Unless it is being drawn just now, give an
+   * update without damage: muntin_buffer_update(buffer, &(muntin_rectangle){0}, 0, -1).
+   */
+  MUNTIN_EVENT_WANTED
 } muntin_event_kind;
 
 typedef struct muntin_grant_record {
@@ -304,7 +309,9 @@ typedef struct muntin_offer {
 /* Memory that the program made by itself. The descriptor stays the caller's. */
 typedef struct muntin_memory {
   muntin_memory_kind kind;
-  int fd; /* a file: sealed against any change of size; opened read-only unless the offer is writable */
+  /* A file: sealed against any change of size, not writable for other users (fchmod 0644), and opened read-only unless
+   * the offer is writable. A dma-buf can only be offered writable. */
+  int fd;
   uint64_t offset, byte_count; /* whole pages; offset 0 for a dma-buf */
 } muntin_memory;
 
@@ -355,8 +362,11 @@ typedef struct muntin_selector {
 } muntin_selector;
 
 enum {
-  MUNTIN_UPDATES = 1,    /* tell me when its pixels change; I say muntin_lease_done() */
-  MUNTIN_WAIT_FOR_IT = 2 /* by name: be patient until there is such a buffer and a right to it */
+  /* Tell me when its pixels change; I say muntin_lease_done(). The first picture that is whole is that of the first
+   * MUNTIN_EVENT_UPDATED: what it shows before may be half-drawn. */
+  MUNTIN_UPDATES = 1,
+  /* By name: be patient until there is such a buffer and a right to it. muntin_lease_release() ends that, too. */
+  MUNTIN_WAIT_FOR_IT = 2
 };
 
 /* Begins a lease; MUNTIN_EVENT_ACQUIRED or MUNTIN_EVENT_REFUSED follows. flags: MUNTIN_UPDATES | MUNTIN_WAIT_FOR_IT. */

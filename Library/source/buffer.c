@@ -120,6 +120,7 @@ static const char *memory_fault(const muntin_memory *memory, const muntin_buffer
   struct stat status;
   bool is_file = memory->kind == MUNTIN_MEMORY_FILE;
   if (!is_file && memory->kind != MUNTIN_MEMORY_DMA_BUF) return "unknown kind of memory";
+  if (!is_file && !buffer->is_writable) return "whoever has a dma-buf can write: offer it writable";
   if (memory->offset % page_size() != 0 || (!is_file && memory->offset != 0)) return "the offset is not of whole pages";
   if (muntin__layout_end(&buffer->layout) > memory->byte_count) return "the memory is too small for its layout";
   if (fstat(memory->fd, &status) < 0) return "no such descriptor";
@@ -129,6 +130,7 @@ static const char *memory_fault(const muntin_memory *memory, const muntin_buffer
   }
   if (!is_file) return NULL;
   if (!muntin__has_fixed_size(memory->fd)) return "not a memory file sealed with F_SEAL_SHRINK and F_SEAL_GROW";
+  if (muntin__can_others_write(memory->fd)) return "other users can open it for writing: fchmod(fd, 0644)";
   int mode = fcntl(memory->fd, F_GETFL) & O_ACCMODE;
   return mode == (buffer->is_writable ? O_RDWR : O_RDONLY) ? NULL : "opened for other access than the offer says";
 }
@@ -189,6 +191,7 @@ static bool say_update(muntin_buffer *buffer) {
   put64(at + 32, buffer->generation);
   muntin__let_go(&buffer->fence);
   buffer->has_update = false;
+  buffer->told = buffer->generation;
   return true;
 }
 
@@ -260,6 +263,15 @@ enum outcome muntin__buffer_freed(muntin_buffer *buffer, muntin_event *event) {
   return EVENT;
 }
 
+/* What crossed an update is of no interest: that has told everybody. */
+enum outcome muntin__buffer_wanted(muntin_buffer *buffer, uint64_t generation, muntin_event *event) {
+  bool is_picture = buffer->state == BUFFER_OFFERED && buffer->generation > 0;
+  if (!is_picture || buffer->has_update || buffer->told > generation) return NO_EVENT;
+  event->kind = MUNTIN_EVENT_WANTED;
+  event->buffer = buffer;
+  return EVENT;
+}
+
 bool muntin__buffer_event(muntin *connection, muntin_event *event) {
   if (connection->untold == 0) return false;
   for (struct object *each = connection->objects; each != NULL; each = each->next) {
@@ -278,7 +290,10 @@ static muntin_rectangle everything(const muntin_buffer *buffer) {
   return (muntin_rectangle){0, 0, buffer->layout.width, buffer->layout.height};
 }
 
-/* A hub that is new to this knows nothing of it; leases of before are gone with the old one. */
+/*
+ * A hub that is new to this knows nothing of it; leases of before are gone with the old one. What the buffer shows is
+ * not said by itself, since it may be half-drawn: WANTED comes when somebody asks.
+ */
 void muntin__buffer_linked(muntin_buffer *buffer) {
   if (buffer->object.is_orphan) {
     muntin__free_buffer(buffer);
@@ -290,8 +305,9 @@ void muntin__buffer_linked(muntin_buffer *buffer) {
     return;
   }
   buffer->state = BUFFER_TO_OFFER;
-  buffer->has_update = buffer->generation > 0;
+  buffer->told = 0;
   buffer->damage = everything(buffer);
+  if (!buffer->has_update) buffer->is_idle = true;
   muntin__wait_in_line(&buffer->object);
 }
 

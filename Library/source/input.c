@@ -109,6 +109,13 @@ static enum outcome handle_buffer_word(muntin *connection, struct incoming *mess
   return EVENT;
 }
 
+static enum outcome handle_wanted(muntin *connection, struct incoming *message, muntin_event *event) {
+  if (!is_plain(message, 24)) return BAD_MESSAGE;
+  enum outcome outcome = about_buffer(connection, message, event);
+  if (outcome == NO_EVENT) return NO_EVENT;
+  return muntin__buffer_wanted(event->buffer, get64(message->payload + 16), event);
+}
+
 static enum outcome handle_info(muntin *connection, struct incoming *message, muntin_event *event) {
   if (message->descriptor >= 0 || !muntin__get_info(message->payload, message->size, &connection->info))
     return BAD_MESSAGE;
@@ -156,6 +163,7 @@ enum outcome muntin__handle(muntin *connection, struct incoming *message, muntin
   case BUFFER_DONE: return handle_done(connection, message, event);
   case BUFFER_FREED:
   case BUFFER_REVOKED: return handle_buffer_word(connection, message, event);
+  case BUFFER_WANTED: return handle_wanted(connection, message, event);
   case BUFFER_INFO: return handle_info(connection, message, event);
   case QUERY_END: return handle_list_end(message, event);
   case GRANT_RECORD: return handle_grant_record(connection, message, event);

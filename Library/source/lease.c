@@ -111,8 +111,18 @@ static bool say_release(muntin_lease *lease) {
   return true;
 }
 
+/* It is answered by an error, or by a lease that is released then. */
+static bool say_cancel(muntin_lease *lease) {
+  uint8_t *at = muntin__write(lease->object.connection, CANCEL, 8, 0, NULL, true);
+  if (at == NULL) return false;
+  put64(at, lease->object.serial);
+  lease->has_to_cancel = false;
+  return true;
+}
+
 bool muntin__say_lease(muntin_lease *lease) {
   if (lease->state == LEASE_TO_ACQUIRE) return say_first_acquire(lease);
+  if (lease->state == LEASE_ACQUIRING && lease->has_to_cancel) return say_cancel(lease);
   if (lease->state != LEASE_HELD) return true;
   if (lease->object.is_orphan) return say_release(lease);
   if (lease->has_to_renew) {
@@ -306,7 +316,8 @@ void muntin_lease_release(muntin_lease *lease) {
   unmap(lease);
   muntin__let_go(&lease->memory);
   lease->object.is_orphan = true;
-  if (lease->state == LEASE_HELD) muntin__wait_in_line(&lease->object);
+  lease->has_to_cancel = lease->state == LEASE_ACQUIRING && (lease->flags & MUNTIN_WAIT_FOR_IT) != 0;
+  if (lease->state == LEASE_HELD || lease->has_to_cancel) muntin__wait_in_line(&lease->object);
   muntin__flush(connection);
 }
 

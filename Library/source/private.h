@@ -56,6 +56,7 @@ struct muntin_buffer {
   bool is_idle;
   bool has_update;
   bool has_freed_to_tell; /* an event FREED that no message brings */
+  uint64_t told;          /* the newest generation that this hub was told of */
   uint8_t id[MUNTIN_ID_SIZE];
   char name[MUNTIN_NAME_SIZE];
   muntin_layout layout;
@@ -85,6 +86,7 @@ struct muntin_lease {
   bool has_id;
   bool is_again;     /* it was held at an earlier link */
   bool has_to_renew; /* the hub has other access and flags than these, or no lease any more */
+  bool has_to_cancel; /* it is waited for, and nobody wants it any more */
   bool has_done;
   uint8_t id[MUNTIN_ID_SIZE]; /* that was asked for */
   muntin_party owner;
@@ -248,6 +250,7 @@ enum outcome muntin__buffer_refused(muntin_buffer *buffer, muntin_event *event);
 enum outcome muntin__grant_accepted(muntin_grant *grant, uint64_t number, muntin_event *event);
 enum outcome muntin__grant_refused(muntin_grant *grant, muntin_event *event);
 enum outcome muntin__buffer_freed(muntin_buffer *buffer, muntin_event *event);
+enum outcome muntin__buffer_wanted(muntin_buffer *buffer, uint64_t generation, muntin_event *event);
 /* When that is, milliseconds; UINT64_MAX: never. */
 uint64_t muntin__next_retry(const muntin *connection);
 

@@ -25,6 +25,8 @@ int muntin__make_memory(size_t size, bool is_writable, struct shared_memory *mem
 bool muntin__cannot_shrink(int fd);
 /* Whether nobody can change its size at all; true where the system cannot tell. */
 bool muntin__has_fixed_size(int fd);
+/* Whether a process of another user that is given it could open it again for writing. */
+bool muntin__can_others_write(int fd);
 /* Gives the file's pages back; false where that cannot be. */
 bool muntin__punch(int fd, uint64_t offset, uint64_t size);
 

@@ -33,7 +33,8 @@ static int seal(int fd, bool is_writable) {
 static int map_and_seal(int fd, size_t size, bool is_writable, struct shared_memory *memory) {
   void *pixels = MAP_FAILED;
   int shared = -1, error = 0;
-  if (fchmod(fd, 0600) < 0 || ftruncate(fd, (off_t)size) < 0) goto failed;
+  /* No other user can open it for writing; a hub of another user has to open what is writable again for readers. */
+  if (fchmod(fd, is_writable ? 0644 : 0600) < 0 || ftruncate(fd, (off_t)size) < 0) goto failed;
   pixels = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (pixels == MAP_FAILED) goto failed;
   shared = is_writable ? fd : open_read_only(fd);
@@ -62,6 +63,12 @@ static bool has_seals(int fd, int wanted) {
 bool muntin__cannot_shrink(int fd) { return has_seals(fd, F_SEAL_SHRINK); }
 
 bool muntin__has_fixed_size(int fd) { return has_seals(fd, F_SEAL_SHRINK | F_SEAL_GROW); }
+
+bool muntin__can_others_write(int fd) {
+  struct stat status;
+  if (has_seals(fd, F_SEAL_WRITE) || has_seals(fd, F_SEAL_FUTURE_WRITE)) return false;
+  return fstat(fd, &status) < 0 || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0;
+}
 
 bool muntin__punch(int fd, uint64_t offset, uint64_t size) {
   return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) == 0;

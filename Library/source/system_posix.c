@@ -57,6 +57,9 @@ bool muntin__cannot_shrink(int fd) { return fd >= 0; }
 
 bool muntin__has_fixed_size(int fd) { return fd >= 0; }
 
+/* A descriptor cannot be opened again. */
+bool muntin__can_others_write(int fd) { return fd < 0; }
+
 bool muntin__punch(int fd, uint64_t offset, uint64_t size) {
   (void)fd, (void)offset, (void)size;
   return false;

@@ -33,6 +33,7 @@ enum message_type {
   GRANT = 0x040b,
   REVOKE = 0x040c,
   GRANTS = 0x040d,
+  CANCEL = 0x040e,
   ACCEPTED = 0x0481,
   ACQUIRED = 0x0482,
   UPDATED = 0x0483,
@@ -42,7 +43,8 @@ enum message_type {
   BUFFER_INFO = 0x0487,
   QUERY_END = 0x0488,
   BUFFER_DONE = 0x0489,
-  GRANT_RECORD = 0x048a
+  GRANT_RECORD = 0x048a,
+  BUFFER_WANTED = 0x048b
 };
 
 /* Bytes of values, and of messages without their header. */

@@ -75,7 +75,12 @@ private final class ApplicationMachine {
     case 11: .constraints(constraints())
     case 12: .requirements((0..<input.next(below: 3) + 1).map { _ in party() })
     case 13, 14: .grant(grant())
-    default: input.byte() % 2 == 0 ? .revoke(GrantID(rawValue: UInt64(input.byte() % 16))) : .grants(cursor: 0)
+    default:
+      switch input.byte() % 4 {
+      case 0, 2: .revoke(GrantID(rawValue: UInt64(input.byte() % 16)))
+      case 1: .grants(cursor: 0)
+      default: .cancel(serial: UInt64(input.byte()))
+      }
     }
   }
 
@@ -114,6 +119,7 @@ private final class ApplicationMachine {
     var query = BufferQuery()
     query.cursor = UInt64(input.byte() % 8)
     if input.byte() % 2 == 0 { query.name = name() }
+    if input.byte() % 4 == 0 { query.property = BufferProperty("k", input.byte() % 2 == 0 ? "v" : "") }
     return query
   }
 

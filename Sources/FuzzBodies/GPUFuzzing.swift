@@ -120,12 +120,8 @@ private struct GPUMachine {
 
   private mutating func blobCommand() -> Command {
     switch input.byte() % 10 {
-    case 0, 1:
-      .setScanoutBlob(
-        Command.SetScanoutBlob(
-          source: rectangle(), scanout: scanout(), resource: id(), size: Size(width: number(), height: number()),
-          format: UInt32(input.byte() % 5), stride: number() &* 4, offset: number()))
-    case 2, 3: .resourceMapBlob(id(), offset: input.byte() < 240 ? UInt64(input.byte()) << 12 : input.next())
+    case 0, 1: .setScanoutBlob(blobScanout())
+    case 2, 3: .resourceMapBlob(id(), offset: input.byte() < 240 ? UInt64(input.byte() % 64) << 14 : input.next())
     case 4: .resourceUnmapBlob(id())
     case 5: .contextCreate(nameLength: number(), kind: number())
     case 6: .contextDestroy
@@ -135,15 +131,46 @@ private struct GPUMachine {
     }
   }
 
+  /// Mostly a picture that fits a small blob.
+  private mutating func blobScanout() -> Command.SetScanoutBlob {
+    let size = Size(width: small(), height: small())
+    let isUsual = input.byte() < 200
+    let source = isUsual ? Rectangle(size) : rectangle()
+    return Command.SetScanoutBlob(
+      source: source, scanout: scanout(), resource: id(), size: size,
+      format: isUsual ? 1 : UInt32(input.byte() % 5), stride: isUsual ? size.width &* 4 : number() &* 4,
+      offset: isUsual ? UInt32(input.byte() % 8) * 4 : number())
+  }
+
+  /// From 1 to 32, or anything.
+  private mutating func small() -> UInt32 {
+    let byte = input.byte()
+    return byte < 250 ? UInt32(byte % 32) + 1 : input.next()
+  }
+
+  /// Mostly one of four pages, in the guest's memory or the host's, without anything that is not meant for its kind.
   private mutating func createBlob() {
-    let blob = Command.CreateBlob(
-      resource: id(), memory: UInt32(input.byte() % 4), flags: number(), entryCount: 0,
-      blob: input.byte() < 240 ? 0 : input.next(),
-      byteCount: input.byte() < 240 ? UInt64(input.byte() % 32) << 12 : input.next())
-    let (context, entries, claimed) = (context(), entries(), number())
-    var counted = blob
-    counted.entryCount = input.byte() < 250 ? UInt32(entries.count / MemoryEntry.byteCount) : claimed
-    send(Command.resourceCreateBlob(counted).encoded(context: context) + entries, on: 0)
+    let (isUsual, isHosts) = (input.byte() < 200, input.byte() & 1 == 1)
+    var blob = Command.CreateBlob(
+      resource: id(), memory: isHosts ? 2 : 1, flags: UInt32(input.byte() & 7), entryCount: 0, blob: 0,
+      byteCount: 4 << 12)
+    if !isUsual {
+      blob.memory = UInt32(input.byte() % 5)
+      blob.flags = number()
+      blob.blob = input.next()
+      blob.byteCount = input.byte() & 1 == 0 ? UInt64(input.byte() % 32) << 12 : input.next()
+    }
+    let entries = isUsual ? isHosts ? [] : pages() : entries()
+    blob.entryCount = isUsual ? UInt32(entries.count / MemoryEntry.byteCount) : number()
+    send(
+      Command.resourceCreateBlob(blob).encoded(context: isUsual ? ContextID(rawValue: 0) : context()) + entries, on: 0)
+  }
+
+  /// Four pages of the guest's, in a row or apart, here or in the region that comes and goes.
+  private mutating func pages() -> [UInt8] {
+    (0..<4).flatMap { _ in
+      MemoryEntry(address: GuestAddress(0x100000 + UInt64(input.byte() % 32) << 12), length: 4096).encoded
+    }
   }
 
   private mutating func answerWindow() {

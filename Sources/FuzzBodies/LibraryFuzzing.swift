@@ -13,10 +13,11 @@ import Platform
 private final class LibraryMachine {
   private static let types: [UInt16] = [
     0x0002, 0x0003, 0x0183, 0x0185, 0x0481, 0x0482, 0x0483, 0x0484, 0x0485, 0x0486, 0x0487, 0x0488, 0x0489, 0x048a,
+    0x048b,
   ]
   private static let sizes: [UInt16: Int] = [
     0x0002: 32, 0x0003: 128, 0x0183: 16, 0x0185: 16, 0x0481: 8, 0x0482: 376, 0x0483: 40, 0x0484: 24, 0x0485: 24,
-    0x0486: 304, 0x0487: 248, 0x0488: 16, 0x0489: 32, 0x048a: 248,
+    0x0486: 304, 0x0487: 248, 0x0488: 16, 0x0489: 32, 0x048a: 248, 0x048b: 24,
   ]
   /// An answer of application "camera" about a buffer, as MessageBytes of the tests have it.
   private static let info: [UInt8] = {
@@ -184,14 +185,16 @@ private final class LibraryMachine {
   private func acquire() {
     guard leases.count < 4 else { return }
     let id = [1] + [UInt8](repeating: 0, count: 15)
-    let isByID = input.byte() & 1 != 0
+    let choice = input.byte()
+    let isByID = choice & 1 != 0
+    let flags = MUNTIN_UPDATES | (choice & 6 == 2 ? MUNTIN_WAIT_FOR_IT : 0)
     var lease: OpaquePointer?
     let result = "camera".withCString { owner in
       "front".withCString { name in
         id.withUnsafeBufferPointer {
           var selector = muntin_selector(
             id: isByID ? $0.baseAddress : nil, owner_kind: MUNTIN_APPLICATION, owner: owner, name: name)
-          return muntin_lease_acquire(connection, &selector, MUNTIN_READ, UInt32(MUNTIN_UPDATES), &lease)
+          return muntin_lease_acquire(connection, &selector, MUNTIN_READ, UInt32(flags), &lease)
         }
       }
     }

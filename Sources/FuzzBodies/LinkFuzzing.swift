@@ -84,13 +84,21 @@ private final class LinkMachine: ProducerClientDelegate, ConsumerClientDelegate 
     case 0: turn()
     case 1: exchange()
     case 2: send(input.take(input.next(below: 300)), to: ends[side])
-    case 3: _ = producer.flush(Self.scanout, damage: rectangle())
+    case 3: flush(input.byte() < 224 ? 1 : 600)
     case 4: try? producer.show(pictures[input.next(below: 2)], source: Rectangle(Self.size), on: Self.scanout)
     case 5: producer.turnOff(Self.scanout)
     case 6: ends[side] = nil
     case 7, 8: say(.linkLatched(scanout()), to: ends[1])
     case 9: say(.linkLatched(scanout()), to: ends[0])
     default: say(.linkDamage(scanout(), generation: UInt64(input.byte() % 4), rectangle()), to: ends[0])
+    }
+  }
+
+  /// Flushes, which a raw display that does not read gets as merged damage later.
+  private func flush(_ count: Int) {
+    for index in 0..<count {
+      _ = producer.flush(Self.scanout, damage: rectangle())
+      if index % 4 == 3 { turn() }
     }
   }
 

@@ -29,6 +29,8 @@ public final class Hub {
     public var guestMemoryReaders = DisplayTrust.none
     /// How long a consumer may keep a buffer that it was told to release.
     public var leaseLimit = Duration.seconds(10)
+    /// How long after a link broke another one is made; longer each time it does not last.
+    public var linkRetry = Duration.seconds(1)
     /// Names that belong to one user, and what those programs may have.
     public var applications: [PeerName: Application] = [:]
     /// What may be used by whom from the start; each with its owner.

@@ -15,7 +15,8 @@ final class Introduction {
   /// Counts what the producer was told; its answers name the newest that they know.
   private var toldSerial: UInt64 = 0
   /// The producer does not use it any more: what the consumer shows goes by the hub.
-  private var isEnded = false
+  private(set) var isEnded = false
+  private let made = MonotonicTime.now
 
   /// Makes a pair of sockets.
   init(_ id: LinkID, _ consumer: ConsumerSession) throws(SystemError) {
@@ -25,6 +26,9 @@ final class Introduction {
     producerEnd = SharedDescriptor(FileDescriptor(adopting: ends.0))
     consumerEnd = SharedDescriptor(FileDescriptor(adopting: ends.1))
   }
+
+  /// How long it has been there.
+  var age: Duration { MonotonicTime.now - made }
 
   /// What the consumer shows has changed, or some of it does not come by the link yet; whether there is something to
   /// tell.

@@ -11,6 +11,7 @@ final class ProducerSession: Session {
   private var buffers: [BufferID: BufferEntry] = [:]
   private var takesLinks = false
   private var links: [Introduction] = []
+  private var retries: LinkRetries
   /// The scanouts whose flushes the producer was told to send to the hub.
   private var toldWanted = ScanoutSet.all
   private var memories: ProducerMemories
@@ -26,6 +27,7 @@ final class ProducerSession: Session {
     peer = endpoint.peer
     self.hub = hub
     memories = ProducerMemories(space: hub.nextMemorySpace())
+    retries = LinkRetries(after: hub.configuration.linkRetry)
     vm.socketPath = hello.socketPath
     vm.memoryLimit = hello.memoryLimit
     vm.presence = .present
@@ -200,7 +202,7 @@ extension ProducerSession {
     guard takesLinks else { return }
     for display in displays where display.takesLinks {
       let shown = display.shown(of: vm)
-      guard let link = link(to: display) ?? (shown.scanouts.isEmpty ? nil : hub.makeLink(to: display)) else { continue }
+      guard let link = link(to: display) ?? newLink(to: display, shown.scanouts) else { continue }
       if !links.contains(where: { $0 === link }) {
         links.append(link)
         hub.schedule(display.peer)
@@ -212,7 +214,29 @@ extension ProducerSession {
 
   private func link(to display: ConsumerSession) -> Introduction? { links.first { $0.consumer === display } }
 
-  func forgetLinks(to display: ConsumerSession) { links.removeAll { $0.consumer === display } }
+  private func newLink(to display: ConsumerSession, _ shown: ScanoutSet) -> Introduction? {
+    guard !shown.isEmpty, retries.mayOpen(display.name) else { return nil }
+    guard let link = hub.makeLink(to: display) else {
+      retryLater(display.name, lifetime: .zero)
+      return nil
+    }
+    return link
+  }
+
+  /// A link broke: another one is made after a while.
+  private func retryLater(_ display: PeerName, lifetime: Duration) {
+    let wait = retries.begin(display, lifetime: lifetime)
+    hub.loop.schedule(after: wait) { [weak self] in
+      guard let self, vm.producer === self else { return }
+      retries.end(display)
+      hub.scheduleLayout()
+    }
+  }
+
+  func forgetLinks(to display: ConsumerSession) {
+    links.removeAll { $0.consumer === display }
+    retries.forget(display.name)
+  }
 
   /// Hands a consumer its ends of new links; false when its socket is full.
   func tellLinks(to display: ConsumerSession) -> Bool {
@@ -245,6 +269,10 @@ extension ProducerSession {
       for view in scanout.views where view.consumer === link.consumer {
         view.setLinked(routed.contains(scanout.index))
       }
+    }
+    if link.isEnded {
+      links.removeAll { $0 === link }
+      retryLater(link.consumer.name, lifetime: link.age)
     }
     hub.schedule(peer)
   }

@@ -329,7 +329,7 @@ extension ConsumerClient: ConsumerLinkOwner {
     links[vm] = try? ConsumerLink(id, vm: vm, descriptor, owner: self, loop: loop)
   }
 
-  private func closeLinks() {
+  func closeLinks() {
     for link in links.values { forget(link) }
   }
 

@@ -69,6 +69,7 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
   case grant = 0x040b
   case revoke = 0x040c
   case grants = 0x040d
+  case cancel = 0x040e
   case accepted = 0x0481
   case acquired = 0x0482
   case updated = 0x0483
@@ -79,6 +80,7 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
   case queryEnd = 0x0488
   case bufferDone = 0x0489
   case grantRecord = 0x048a
+  case bufferWanted = 0x048b
 
   /// Whether such a message carries a descriptor.
   enum DescriptorRule {

@@ -73,6 +73,8 @@ extension MessageSamples {
     (.application(.grant(GrantRequest(to: application, object: .everything))), 248, false),
     (.application(.revoke(GrantID(rawValue: 9))), 24, false),
     (.application(.grants(cursor: 9)), 24, false),
+    (.application(.cancel(serial: 9)), 24, false),
+    (.application(.bufferWanted(id, generation: 5)), 40, false),
     (.application(.accepted(GrantID(rawValue: 9))), 24, false),
     (.application(.accepted(nil)), 24, false),
     (.application(.acquired(info)), 392, true),

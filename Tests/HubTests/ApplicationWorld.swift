@@ -13,6 +13,7 @@ final class ApplicationLog: ApplicationClientDelegate {
   var done: [(done: BufferDone, fence: SharedDescriptor?)] = []
   var freed: [BufferID] = []
   var lost: [BufferID] = []
+  var asked: [UInt64] = []
   var links: [HubLinkState] = []
 
   func application(_ client: ApplicationClient, updated update: BufferUpdate, fence: SharedDescriptor?) {
@@ -26,6 +27,9 @@ final class ApplicationLog: ApplicationClientDelegate {
   }
   func application(_ client: ApplicationClient, freed id: BufferID) { freed.append(id) }
   func application(_ client: ApplicationClient, lostControlOf id: BufferID) { lost.append(id) }
+  func application(_ client: ApplicationClient, isAskedFor id: BufferID, since generation: UInt64) {
+    asked.append(generation)
+  }
   func application(_ client: ApplicationClient, link: HubLinkState) { links.append(link) }
 }
 
@@ -48,6 +52,7 @@ struct Offered {
   }
 
   var id: BufferID { memory.id }
+  var whole: Rectangle { Rectangle(memory.layout.size) }
 }
 
 extension World {

@@ -188,6 +188,51 @@ private let spot = Rectangle(x: 1, y: 2, width: 8, height: 4)
     try world.wait("latched") { try producer.latched().last == 3 }
   }
 
+  @Test func `a link that breaks is made again, later each time, and flushes go there again`() throws {
+    let world = try World { $0.linkRetry = .milliseconds(60) }
+    let (client, log, consumer, first) = try withRawDisplay(world)
+    var link: RawPeer? = first
+    for (count, wait) in [(2, 60), (3, 120), (4, 240)] {
+      let start = MonotonicTime.now
+      try link?.send([1, 2, 3])
+      link = nil
+      try world.wait("another link") {
+        try consumer.drain()
+        return consumer.links.count == count
+      }
+      #expect(MonotonicTime.now - start >= .milliseconds(wait))
+      try world.wait("flushes go there") {
+        world.hub?.machines[PeerName("a")!]?.existing(scanout)?.views.first?.isLinked == true
+      }
+      link = try RawPeer(world: world, link: try #require(consumer.links.last))
+    }
+    try world.turn()
+    let serial = try #require(client.flush(scanout, damage: spot))
+    let end = try #require(link)
+    _ = try end.wait("damage") { if case .linkDamage = $0 { true } else { nil } }
+    try end.send(.linkLatched(scanout), serial: serial)
+    try world.wait("latched") { log.latched.last?.serial == serial }
+  }
+
+  @Test func `a producer that refuses every link is asked a few times, not without end`() throws {
+    let world = try World { $0.linkRetry = .milliseconds(20) }
+    let (display, producer, _) = try withRawProducer(world)
+    var opened: [MonotonicTime] = []
+    try world.wait("five links", limit: .seconds(30)) {
+      let asked = try producer.all { if case .linkScanouts(let id, _) = $0 { (id, $1) } else { nil } }
+      producer.forget()
+      for (id, serial) in asked {
+        opened.append(.now)
+        try producer.send(.linkRoute(id, []), serial: serial)
+      }
+      return opened.count >= 5
+    }
+    let gaps = zip(opened, opened.dropFirst()).map { $1 - $0 }
+    #expect(zip(gaps, [20, 40, 80, 160]).allSatisfy { $0 >= .milliseconds($1) }, "\(gaps)")
+    try producer.flush(3)
+    try world.wait("by the hub") { display.log.layer("a")?.damages.last?.serial == 3 }
+  }
+
   @Test func `a producer's claims about links and counts end nothing but themselves`() throws {
     let world = try World()
     let (display, producer, _) = try withRawProducer(world)

@@ -215,6 +215,26 @@ private func flushesAtHub(_ world: World, _ vm: String = "a") -> UInt64 {
     #expect(display.log.removed.isEmpty)
   }
 
+  @Test func `a link that the display loses comes back`() throws {
+    let world = try World { $0.linkRetry = .milliseconds(30) }
+    let display = world.display()
+    let (client, log, _) = try linked(world)
+    try settle(world)
+    display.client.closeLinks()
+    try world.wait("by the hub") { try !isLinked(world, "a") }
+    var missed: UInt64?
+    try world.wait("wanted by the hub") {
+      missed = client.flush(scanout, damage: spot)
+      return missed != nil
+    }
+    try world.wait("seen") { log.latched.last?.serial == missed }
+    try settle(world)
+    let before = flushesAtHub(world)
+    let serial = try #require(client.flush(scanout, damage: spot))
+    try world.wait("latched") { log.latched.last?.serial == serial }
+    #expect(flushesAtHub(world) == before)
+  }
+
   @Test func `another content without a hub is not waited for`() throws {
     let world = try World()
     let display = world.display()

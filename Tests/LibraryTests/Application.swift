@@ -9,7 +9,7 @@ final class Application {
 
   enum Kind: UInt32 {
     case connected = 1, disconnected, refused, offered, acquired, granted, accepted, info, grantRecord, listEnd,
-      requirements, updated, revoked, retired, done, freed, stillMapped
+      requirements, updated, revoked, retired, done, freed, stillMapped, wanted
   }
 
   struct Event {

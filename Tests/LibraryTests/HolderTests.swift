@@ -103,6 +103,27 @@ extension Library {
       #expect(OpenFile(file.raw)?.descriptors == 1)
     }
 
+    @Test func `a lease that is waited for can be given up, whichever answer is on its way`() throws {
+      let file = try memoryFile()
+      for isAcquired in [false, true] {
+        let (hub, application) = try ScriptedHub.pair()
+        let lease = application.acquire(flags: MUNTIN_UPDATES | MUNTIN_WAIT_FOR_IT).lease
+        let serial = try hub.expect(.acquire).serial
+        muntin_lease_release(lease)
+        #expect(application.next() == nil)
+        #expect(try hub.expect(.cancel).payload == wordBytes([UInt32(serial), 0]))
+        if isAcquired {
+          hub.send(.info(.acquired, id, serial: serial), descriptors: [file.raw])
+          #expect(application.next() == nil)
+          #expect(try hub.expect(.release).id() == id)
+        } else {
+          hub.send(.error(8, "no such buffer", serial: serial))
+          #expect(application.next() == nil && hub.receive().isEmpty)
+        }
+      }
+      #expect(OpenFile(file.raw)?.descriptors == 1)
+    }
+
     @Test func `a buffer that is asked for again before the first answer came is held in the end`() throws {
       let (hub, application) = try ScriptedHub.pair()
       muntin_lease_release(application.acquire().lease)

@@ -15,6 +15,26 @@ final class Folder {
   deinit { try? FileManager.default.removeItem(atPath: path) }
 }
 
+/// A process that ends all programs of these tests when the tests end in whichever way, killed included: it reads a pipe
+/// that only they hold, and the programs are in its process group.
+private let groupOfPrograms: pid_t = {
+  var pipe: [Int32] = [-1, -1], actions = posix_spawn_file_actions_t(), attributes = posix_spawnattr_t()
+  _ = Glibc.pipe(&pipe)
+  for end in pipe { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+  posix_spawn_file_actions_init(&actions)
+  posix_spawn_file_actions_adddup2(&actions, pipe[0], 0)
+  posix_spawnattr_init(&attributes)
+  posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+  let words = ["sh", "-c", "cat; kill -9 0"].map { (word: String) in strdup(word) } + [nil]
+  var pid: pid_t = 0
+  posix_spawn(&pid, "/bin/sh", &actions, &attributes, words, environ)
+  words.forEach { free($0) }
+  posix_spawn_file_actions_destroy(&actions)
+  posix_spawnattr_destroy(&attributes)
+  close(pipe[0])
+  return pid
+}()
+
 /// A program that runs, and what it has said on both of its outputs.
 final class Running {
   private let pid: pid_t
@@ -40,7 +60,8 @@ final class Running {
     // The threads that tests run on block signals; a program does not expect that of its parent.
     sigemptyset(&signals)
     posix_spawnattr_setsigmask(&attributes, &signals)
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+    posix_spawnattr_setpgroup(&attributes, groupOfPrograms)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP))
     var pid: pid_t = 0
     try #require(posix_spawn(&pid, "/bin/sh", &actions, &attributes, words, settings) == 0, "\(program)")
     self.pid = pid

@@ -16,8 +16,8 @@ struct MessageBytes {
     case hello = 0x0001, welcome, error
     case bufferFreed = 0x0183, bufferRevoked = 0x0185
     case offer = 0x0401, withdraw, update, acquire, release, done, lookup, query, constraints, requirements, grant,
-      revoke, grants
-    case accepted = 0x0481, acquired, updated, revoked, retired, merged, info, queryEnd, bufferDone, grantRecord
+      revoke, grants, cancel
+    case accepted = 0x0481, acquired, updated, revoked, retired, merged, info, queryEnd, bufferDone, grantRecord, wanted
   }
 
   var kind: Kind? { Kind(rawValue: type) }
@@ -149,6 +149,13 @@ extension MessageBytes {
     message.append(generation)
     message.append(holder)
     message.append(remaining)
+    return message
+  }
+
+  static func wanted(_ id: [UInt8], generation: UInt64) -> MessageBytes {
+    var message = MessageBytes(.wanted)
+    message.append(id)
+    message.append(generation)
     return message
   }
 

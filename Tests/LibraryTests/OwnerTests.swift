@@ -110,6 +110,21 @@ extension Library {
       #expect(muntin_buffer_is_idle(buffer))
     }
 
+    @Test func `a whole picture is asked for once there is one, unless an update is on its way`() throws {
+      let (hub, application, buffer) = try offered()
+      hub.send(.wanted(identity(buffer), generation: 0))
+      #expect(application.next() == nil, "nothing was drawn yet")
+      _ = application.update(buffer)
+      hub.send(.wanted(identity(buffer), generation: 0))
+      #expect(application.next() == nil, "that reader was told of the update")
+      hub.send(.wanted(identity(buffer), generation: 1))
+      let event = try #require(application.next())
+      #expect(event.kind == .wanted && event.fields.buffer == buffer)
+      #expect(application.update(buffer, [0, 0, 0, 0]) == 0 && !muntin_buffer_is_idle(buffer))
+      _ = try hub.expect(.update)
+      #expect(try hub.expect(.update).payload == identity(buffer) + wordBytes([0, 0, 0, 0, 2, 0]))
+    }
+
     @Test func `fences go both ways, and those that nobody takes are closed`() throws {
       let (hub, application, buffer) = try offered()
       hub.forget()
@@ -211,6 +226,10 @@ extension Library {
       #expect(offer(sealed.raw, offset: .max &- 4095) == invalid)
       #expect(offer(sealed.raw, offset: 100) == invalid && application.lastError.contains("whole pages"))
       #expect(offer(-1) == invalid)
+      #expect(offer(sealed.raw, MUNTIN_MEMORY_DMA_BUF) == invalid && application.lastError.contains("writable"))
+      #expect(fchmod(sealed.raw, 0o666) == 0)
+      #expect(offer(sealed.raw) == invalid && application.lastError.contains("fchmod"))
+      #expect(fchmod(sealed.raw, 0o644) == 0)
       #expect(hub.receive().isEmpty)
       #expect(offer(sealed.raw) == 0)
       #expect(try hub.expect(.offer).number(64, UInt64.self) == 12288)

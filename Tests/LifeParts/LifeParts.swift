@@ -4,7 +4,8 @@ import HubProtocol
 import LifeSupport
 import Platform
 
-/// Processes that tests kill: a VMM that draws for ever, an application that holds a buffer, one that offers one.
+/// Processes that tests kill: a VMM that draws for ever, applications that hold a buffer, offer one, or try to write what
+/// is not theirs.
 @main
 struct LifeParts {
   static func main() throws {
@@ -16,13 +17,17 @@ struct LifeParts {
       try SmallGuest(socket: words[2]).drawForEver(Size(width: 256, height: 128))
     case "hold": try Holder(hub: words[2], name: words[3], buffer: words[4], releases: words[5] == "releases").run()
     case "offer": try Owner(hub: words[2], name: words[3], buffer: words[4]).run()
+    case "offer-by-library":
+      var owner = LibraryOwner(hub: words[2], name: words[3], buffer: words[4], isWritable: words[5] == "writable")
+      owner.run()
+    case "pry": try Pry(hub: words[2], name: words[3], buffer: words[4]).run()
     default: exit(2)
     }
   }
 }
 
 /// Writes a line at once.
-private func say(_ line: String) {
+func say(_ line: String) {
   let bytes = Array("\(line)\n".utf8)
   _ = write(1, bytes, bytes.count)
 }
@@ -61,9 +66,11 @@ private final class Holder: ApplicationClientDelegate {
     descriptor = acquired.descriptor
     mapping = try? MemoryMapping(
       descriptor: acquired.descriptor.raw, count: Int(acquired.info.memory.byteCount), access: .readOnly)
-    let sum = mapping?.bytes.reduce(UInt64(0)) { $0 &+ UInt64($1) }
-    say("held \(sum ?? 0)")
+    say("held \(sum)")
+    try? loop.onSignals([SIGUSR1]) { [weak self] _ in say("sees \(self?.sum ?? 0)") }
   }
+
+  private var sum: UInt64 { mapping?.bytes.reduce(UInt64(0)) { $0 &+ UInt64($1) } ?? 0 }
 
   func application(_ client: ApplicationClient, mustRelease id: BufferID, within limit: Duration) {
     say("must release")

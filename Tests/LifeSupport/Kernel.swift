@@ -27,6 +27,9 @@ public enum Kernel {
   /// How many descriptors a process has open.
   public static func descriptors(of pid: Int32) -> Int { names("/proc/\(pid)/fd").count }
 
+  /// How many mappings of memory files a process has.
+  public static func memoryMappings(of pid: Int32) -> Int { mapped(pid).count }
+
   /// How many bytes of a memory file's mapping in a process are in memory.
   public static func residentBytes(of pid: Int32, named name: String) -> UInt64 {
     var isInside = false

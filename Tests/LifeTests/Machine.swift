@@ -9,20 +9,22 @@ final class Process {
   let pid: pid_t
   private let output: String
 
-  init(_ program: String, _ arguments: [String], output: String) throws {
+  init(_ program: String, _ arguments: [String], output: String, user: UInt32? = nil) throws {
     self.output = output
+    let asUser = user.map { ["/usr/bin/setpriv", "--reuid=\($0)", "--regid=\($0)", "--clear-groups"] } ?? []
+    let command = asUser + [program] + arguments
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_APPEND, 0o600)
     posix_spawn_file_actions_adddup2(&actions, 1, 2)
-    let words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
+    let words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
     let settings: [String] = ["PATH=/usr/bin:/bin", "SWIFT_BACKTRACE=enable=no"]
     let variables: [UnsafeMutablePointer<CChar>?] = settings.map { strdup($0) } + [nil]
     defer { (words + variables).forEach { free($0) } }
     var pid: pid_t = 0
-    let failure = posix_spawn(&pid, program, &actions, nil, words, variables)
+    let failure = posix_spawn(&pid, command[0], &actions, nil, words, variables)
     try #require(failure == 0)
     self.pid = pid
   }
@@ -55,7 +57,11 @@ final class Machine {
   private(set) var compositor: Process?
   private var others: [Process] = []
 
-  init(leaseLimit: Double = 10, hasDisplay: Bool = true) throws {
+  private let hubUser: UInt32?
+
+  /// `more` is configuration; a `hubUser` is who runs the hub, if not the tests' own user.
+  init(leaseLimit: Double = 10, hasDisplay: Bool = true, more: String = "", hubUser: UInt32? = nil) throws {
+    self.hubUser = hubUser
     var template = Array("/tmp/muntin-life-XXXXXX".utf8CString)
     folder = template.withUnsafeMutableBufferPointer { String(cString: mkdtemp($0.baseAddress!)) }
     let file = try #require(fopen("\(folder)/c.toml", "w"))
@@ -79,10 +85,13 @@ final class Machine {
       [[grant]]
       owner = "vm:alpha"
       to = "application:holder"
+      \(more)
 
       """, file)
     fclose(file)
+    if geteuid() == 0 { chmod(folder, 0o777) }
     try startHub()
+    try eventually("the hub listens") { (try? control()) != nil }
     try startGPU()
     if hasDisplay { try startCompositor() }
   }
@@ -112,13 +121,13 @@ final class Machine {
     return String(decoding: room[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
 
-  private func start(_ program: String, _ arguments: [String]) throws -> Process {
+  private func start(_ program: String, _ arguments: [String], user: UInt32? = nil) throws -> Process {
     count += 1
-    return try Process("\(Self.products)/\(program)", arguments, output: "\(folder)/\(count).log")
+    return try Process("\(Self.products)/\(program)", arguments, output: "\(folder)/\(count).log", user: user)
   }
 
   func startHub() throws {
-    hub = try start("muntin", ["hub", "--socket-path", hubSocket, "--config", "\(folder)/c.toml"])
+    hub = try start("muntin", ["hub", "--socket-path", hubSocket, "--config", "\(folder)/c.toml"], user: hubUser)
   }
 
   func startGPU() throws {
@@ -131,8 +140,8 @@ final class Machine {
   }
 
   /// A process of LifeParts.
-  func part(_ arguments: String...) throws -> Process {
-    let process = try start("LifeParts", arguments)
+  func part(_ arguments: String..., user: UInt32? = nil) throws -> Process {
+    let process = try start("LifeParts", arguments, user: user)
     others.append(process)
     return process
   }
@@ -154,6 +163,37 @@ final class Machine {
   }
 
   var pids: [Int32] { ([hub, gpu, compositor].compactMap { $0 } + others).map(\.pid) }
+
+  /// Descriptors and mappings of the hub, the card and the display: what must not grow however often something ends.
+  var holdings: [[Int]] {
+    [hub, gpu, compositor].compactMap { $0 }.map {
+      [Kernel.descriptors(of: $0.pid), Kernel.memoryMappings(of: $0.pid)]
+    }
+  }
+
+  /// Kills and forgets the processes of LifeParts.
+  func killParts() {
+    for process in others { process.kill9() }
+    others.removeAll()
+  }
+
+  /// Does something that ends twice: the second time leaves no descriptor and no mapping more than the first.
+  func twice(_ source: SourceLocation = #_sourceLocation, _ body: () throws -> Void) throws {
+    try body()
+    killParts()
+    try expectNothing(source)
+    var first = holdings
+    // What was just let go, a link for one, is settled when it does not change any more.
+    try eventually("settled", source) {
+      usleep(100_000)
+      defer { first = holdings }
+      return first == holdings
+    }
+    try body()
+    killParts()
+    try expectNothing(source)
+    try eventually("as after the first time: \(first), now \(holdings)", source) { holdings == first }
+  }
 
   // MARK: What is so
 

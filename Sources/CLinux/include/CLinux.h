@@ -23,6 +23,7 @@ enum {
   MUNTIN_SEAL_SHRINK = 0x0002,
   MUNTIN_SEAL_GROW = 0x0004,
   MUNTIN_SEAL_WRITE = 0x0008,
+  MUNTIN_SEAL_FUTURE_WRITE = 0x0010,
 };
 
 /// madvise(MADV_DONTNEED) on the parts of this program and its libraries that are mapped without write permission.

@@ -13,6 +13,9 @@ extension BufferEntry {
     }
   }
 
+  /// All of its pixels.
+  var wholePicture: Rectangle { Rectangle(description.layout.size) }
+
   /// Whether there is a descriptor for that access and no more.
   func canBeAcquired(for access: BufferAccess) -> Bool {
     memory.kind != .dmaBuf || access == .readWrite

@@ -16,6 +16,7 @@ final class BufferSharing {
   /// Whether it waits in the owner's list of buffers about which there is something to tell.
   var isListed = false
   private var isUnheard = false
+  private var isWanted = false
   private var endedHolder: UInt32?
 
   init(name: PeerName? = nil, properties: [BufferProperty] = [], writable: SharedDescriptor? = nil) {
@@ -39,6 +40,17 @@ final class BufferSharing {
     return true
   }
 
+  /// A holder wants to be told of changes, or not any more; whether that is new, and the owner is to be told.
+  func set(_ lease: Lease, wantsUpdates: Bool) -> Bool {
+    guard lease.wantsUpdates != wantsUpdates else { return false }
+    lease.setUpdates(wantsUpdates)
+    if !wantsUpdates { endedHolder = lease.number }
+    return true
+  }
+
+  /// Somebody waits for a whole picture: the next update, for which its owner is asked.
+  func noteWanted() { isWanted = true }
+
   /// How many that are told of changes have not read the newest generation.
   var remaining: UInt32 {
     UInt32(clamping: leases.count { $0.wantsUpdates && $0.doneGeneration < generation })
@@ -47,6 +59,7 @@ final class BufferSharing {
   /// Pixels have changed; whether nobody is told of it, which the owner is told then.
   func note(_ damage: Rectangle, generation: UInt64, _ fence: SharedDescriptor?) -> Bool {
     self.generation = generation
+    isWanted = false
     var isHeard = false
     for lease in leases where lease.wantsUpdates {
       lease.note(damage, fence)
@@ -67,6 +80,8 @@ final class BufferSharing {
     }
     endedHolder = nil
     isUnheard = false
+    guard !isWanted || owner.send(.bufferWanted(id, generation: generation)) else { return false }
+    isWanted = false
     return true
   }
 }

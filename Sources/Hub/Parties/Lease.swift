@@ -9,7 +9,7 @@ final class Lease {
   let entry: BufferEntry
   unowned let holder: PartyEndpoint
   var access: BufferAccess
-  var wantsUpdates: Bool
+  private(set) var wantsUpdates: Bool
   /// What the holder's ledger shows of it.
   private let charge: Ledger.Charge
 
@@ -39,9 +39,20 @@ final class Lease {
     access = acquisition.access
     wantsUpdates = acquisition.wantsUpdates
     doneGeneration = entry.sharing.generation
+    damage = entry.wholePicture
   }
 
   // MARK: For the holder
+
+  /// The holder wants to be told of changes, or not any more. What was drawn before is not waited for; it may be drawn
+  /// over, so that the next update hands out all of the picture.
+  func setUpdates(_ wanted: Bool) {
+    wantsUpdates = wanted
+    doneGeneration = entry.sharing.generation
+    damage = entry.wholePicture
+    hasUpdate = false
+    fence = nil
+  }
 
   func note(_ damage: Rectangle, _ fence: SharedDescriptor?) {
     self.damage = self.damage.union(damage)

@@ -24,9 +24,7 @@ extension PartyEndpoint {
 
   private func acquire(_ entry: BufferEntry, _ acquisition: Acquisition, _ serial: UInt64) throws(Refusal) {
     if let lease = leases[entry.id] {
-      // What it got before, it may still have: a right that ends is missed for as long as the lease lasts.
-      lease.access = max(lease.access, acquisition.access)
-      lease.wantsUpdates = acquisition.wantsUpdates
+      renew(lease, acquisition)
     } else {
       try begin(entry, acquisition)
     }
@@ -44,6 +42,16 @@ extension PartyEndpoint {
     let lease = Lease(hub.shared.nextLease(), of: entry, for: self, acquisition, charge: charge)
     leases[entry.id] = lease
     entry.sharing.add(lease)
+    if acquisition.wantsUpdates { entry.ownerEndpoint?.noteWanted(entry) }
+  }
+
+  /// The same buffer is asked for again, for other access or with other flags.
+  private func renew(_ lease: Lease, _ acquisition: Acquisition) {
+    // What it got before, it may still have: a right that ends is missed for as long as the lease lasts.
+    lease.access = max(lease.access, acquisition.access)
+    guard lease.entry.sharing.set(lease, wantsUpdates: acquisition.wantsUpdates) else { return }
+    let owner = lease.entry.ownerEndpoint
+    if acquisition.wantsUpdates { owner?.noteWanted(lease.entry) } else { owner?.list(lease.entry) }
   }
 
   func release(_ id: BufferID) {
@@ -114,6 +122,15 @@ extension PartyEndpoint {
   }
 
   // MARK: Waiting
+
+  /// An acquisition that waits is taken back: the answer is that of one that did not wait.
+  func cancel(_ serial: UInt64) throws(Refusal) {
+    guard let index = waiting.firstIndex(where: { $0.serial == serial }) else { return }
+    try peer.beginAnswer()
+    hub.shared.stopWaiting(self, for: waiting.remove(at: index).acquisition.key)
+    peer.decline(.noSuchBuffer, about: .acquire, serial: serial)
+    peer.endAnswer()
+  }
 
   /// Something for which an acquisition waits may be there.
   func retry() {

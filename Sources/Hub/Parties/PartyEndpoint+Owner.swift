@@ -34,8 +34,15 @@ extension PartyEndpoint {
     guard update.generation > entry.sharing.generation else {
       throw Refusal(.malformed, reason: "the generation does not rise")
     }
-    let damage = update.damage.intersection(Rectangle(entry.description.layout.size))
+    let damage = update.damage.intersection(entry.wholePicture)
     if entry.sharing.note(damage, generation: update.generation, fence) { list(entry) }
+  }
+
+  /// A new reader waits for a whole picture. What is registered only to be shown has no updates.
+  func noteWanted(_ entry: BufferEntry) {
+    guard offers[entry.id] === entry else { return }
+    entry.sharing.noteWanted()
+    list(entry)
   }
 
   /// Puts a buffer on the list of those about which its owner is to be told something.

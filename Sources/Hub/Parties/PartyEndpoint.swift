@@ -55,6 +55,7 @@ final class PartyEndpoint {
     case .update(let update): try self.update(update, fence(descriptor))
     case .done(let id, let generation): done(id, generation, try fence(descriptor))
     case .release(let id): release(id)
+    case .cancel(let serial): try cancel(serial)
     default: try request(message, serial, descriptor)
     }
   }

@@ -13,6 +13,9 @@ public protocol ApplicationClientDelegate: AnyObject {
   func application(_ client: ApplicationClient, freed id: BufferID)
   /// Somebody did not release an own buffer in time and may still have it mapped.
   func application(_ client: ApplicationClient, lostControlOf id: BufferID)
+  /// Somebody new waits for a whole picture of an own buffer; generation: the newest that the hub knows of. Where nothing
+  /// is being drawn, an update without damage hands it out.
+  func application(_ client: ApplicationClient, isAskedFor id: BufferID, since generation: UInt64)
   /// The hub came or went. With it go all leases; what was offered is offered again.
   func application(_ client: ApplicationClient, link: HubLinkState)
 }
@@ -28,6 +31,8 @@ extension ApplicationClientDelegate {
   public func application(_ client: ApplicationClient, freed id: BufferID) {}
   /// Nothing.
   public func application(_ client: ApplicationClient, lostControlOf id: BufferID) {}
+  /// Nothing.
+  public func application(_ client: ApplicationClient, isAskedFor id: BufferID, since generation: UInt64) {}
   /// Nothing.
   public func application(_ client: ApplicationClient, link: HubLinkState) {}
 }
@@ -50,6 +55,11 @@ public final class ApplicationClient {
     public let info: BufferInfo
     /// Its memory; without write access a descriptor that cannot write.
     public let descriptor: SharedDescriptor
+  }
+
+  /// An acquisition that was asked for.
+  public struct AcquisitionRequest: Hashable, Sendable {
+    fileprivate let serial: UInt64
   }
 
   /// Whoever is told; not kept alive.
@@ -114,9 +124,12 @@ public final class ApplicationClient {
 
   // MARK: Others' buffers
 
-  /// Asks for a lease.
-  public func acquire(_ acquisition: Acquisition, _ done: @escaping (Result<Acquired, Failure>) -> Void) {
-    request(.acquire(acquisition)) { result, descriptor in
+  /// Asks for a lease; nil without a hub.
+  @discardableResult
+  public func acquire(
+    _ acquisition: Acquisition, _ done: @escaping (Result<Acquired, Failure>) -> Void
+  ) -> AcquisitionRequest? {
+    let serial = request(.acquire(acquisition)) { result, descriptor in
       switch result {
       case .success(.acquired(let info)):
         if let descriptor { done(.success(Acquired(info: info, descriptor: descriptor))) }
@@ -125,7 +138,11 @@ public final class ApplicationClient {
       }
       return true
     }
+    return serial.map { AcquisitionRequest(serial: $0) }
   }
+
+  /// Does not wait for a buffer any more: the request is answered at once, if it was not.
+  public func cancel(_ request: AcquisitionRequest) { post(.cancel(serial: request.serial), nil) }
 
   /// Ends a lease: unmap the memory first.
   public func release(_ id: BufferID) { post(.release(id), nil) }
@@ -222,16 +239,18 @@ public final class ApplicationClient {
     enqueue(Request(message: message, serial: 0, descriptor: descriptor))
   }
 
+  @discardableResult
   private func request(
     _ message: ApplicationMessage, descriptor: SharedDescriptor? = nil, _ answer: @escaping Answer
-  ) {
+  ) -> UInt64? {
     guard link.isUp else {
       _ = answer(.failure(.noHub), nil)
-      return
+      return nil
     }
     lastSerial += 1
     pending[lastSerial] = answer
     enqueue(Request(message: message, serial: lastSerial, descriptor: descriptor))
+    return lastSerial
   }
 
   private func enqueue(_ request: Request) {
@@ -266,6 +285,7 @@ extension ApplicationClient: HubLinkClient {
       delegate?.application(self, mustRelease: id, within: .milliseconds(Int64(milliseconds)))
     case .bufferDone(let done): delegate?.application(self, done: done, fence: descriptor)
     case .bufferRevoked(let id): delegate?.application(self, lostControlOf: id)
+    case .bufferWanted(let id, let generation): delegate?.application(self, isAskedFor: id, since: generation)
     default: answer(serial, .success(message), descriptor)
     }
   }

@@ -8,13 +8,13 @@ extension ApplicationMessage {
     case .withdraw, .release, .bufferRevoked: 16
     case .update, .updated: 40
     case .acquire: 160
-    case .done: 24
+    case .done, .bufferWanted: 24
     case .lookup: 152
     case .query: 320
     case .constraints, .requirementsMerged: Wire.constraintsByteCount
     case .requirements(let parties): 8 + 72 * min(parties.count, Wire.maximumRequirementParties)
     case .grant: 232
-    case .revoke, .grants, .accepted: 8
+    case .revoke, .grants, .cancel, .accepted: 8
     case .acquired(let info), .bufferInfo(let info):
       248 + 128 * min(info.properties.count, BufferProperty.maximumCount)
     case .revoked, .retired: 24
@@ -39,6 +39,7 @@ extension ApplicationMessage {
     case .grant: self = .grant(try GrantRequest(&reader))
     case .revoke: self = .revoke(GrantID(rawValue: try reader.u64()))
     case .grants: self = .grants(cursor: try reader.u64())
+    case .cancel: self = .cancel(serial: try reader.u64())
     default: try self.init(answer: type, &reader)
     }
   }
@@ -64,6 +65,7 @@ extension ApplicationMessage {
       self = .queryEnd(count: count, next: try reader.u64())
     case .bufferDone: self = .bufferDone(try BufferDone(&reader))
     case .grantRecord: self = .grantRecord(try GrantRecord(&reader))
+    case .bufferWanted: self = .bufferWanted(try reader.bufferID(), generation: try reader.u64())
     default: self = .bufferRevoked(try reader.bufferID())
     }
   }
@@ -83,7 +85,7 @@ extension ApplicationMessage {
     case .withdraw(let id), .release(let id), .bufferRevoked(let id): writer.bufferID(id)
     case .update(let update), .updated(let update): update.write(to: &writer)
     case .acquire(let acquisition): acquisition.write(to: &writer)
-    case .done(let id, let generation):
+    case .done(let id, let generation), .bufferWanted(let id, let generation):
       writer.bufferID(id)
       writer.u64(generation)
     case .lookup(let key): writer.bufferKey(key)
@@ -97,6 +99,7 @@ extension ApplicationMessage {
     case .grant(let grant): grant.write(to: &writer)
     case .revoke(let id): writer.u64(id.rawValue)
     case .grants(let cursor): writer.u64(cursor)
+    case .cancel(let serial): writer.u64(serial)
     case .accepted(let id): writer.u64(id?.rawValue ?? 0)
     case .acquired(let info), .bufferInfo(let info): info.write(to: &writer)
     case .revoked(let id, let milliseconds), .retired(let id, let milliseconds):

@@ -15,6 +15,8 @@ public enum ApplicationMessage: Equatable, Sendable {
   case grant(GrantRequest)
   case revoke(GrantID)
   case grants(cursor: UInt64)
+  /// Of an ACQUIRE that waits.
+  case cancel(serial: UInt64)
 
   case accepted(GrantID?)
   case acquired(BufferInfo)
@@ -27,6 +29,8 @@ public enum ApplicationMessage: Equatable, Sendable {
   case bufferDone(BufferDone)
   case grantRecord(GrantRecord)
   case bufferRevoked(BufferID)
+  /// The newest generation that the hub knows of.
+  case bufferWanted(BufferID, generation: UInt64)
 
   /// Its number.
   public var type: MessageType {
@@ -44,6 +48,7 @@ public enum ApplicationMessage: Equatable, Sendable {
     case .grant: .grant
     case .revoke: .revoke
     case .grants: .grants
+    case .cancel: .cancel
     case .accepted: .accepted
     case .acquired: .acquired
     case .updated: .updated
@@ -55,6 +60,7 @@ public enum ApplicationMessage: Equatable, Sendable {
     case .bufferDone: .bufferDone
     case .grantRecord: .grantRecord
     case .bufferRevoked: .bufferRevoked
+    case .bufferWanted: .bufferWanted
     }
   }
 }

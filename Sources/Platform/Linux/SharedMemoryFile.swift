@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 
 /// A new memory file (memfd): zeroed, its size sealed for good, so that nobody who gets a descriptor of it can shrink it
-/// under a reader or let it grow.
+/// under a reader or let it grow; other users cannot open it for writing by way of /proc.
 public struct SharedMemoryFile: ~Copyable, Sendable {
   /// For whoever may read and write.
   public let writable: FileDescriptor
@@ -13,6 +13,7 @@ public struct SharedMemoryFile: ~Copyable, Sendable {
     guard raw >= 0 else { throw .last("memfd_create") }
     let file = FileDescriptor(adopting: raw)
     guard ftruncate(raw, count) == 0 else { throw .last("ftruncate") }
+    guard fchmod(raw, 0o644) == 0 else { throw .last("fchmod") }
     let seals = MUNTIN_SEAL_SHRINK | MUNTIN_SEAL_GROW | MUNTIN_SEAL_SEAL
     guard muntin_add_seals(raw, Int32(seals)) == 0 else { throw .last("fcntl(F_ADD_SEALS)") }
     writable = file
@@ -29,7 +30,8 @@ public struct SharedMemoryFile: ~Copyable, Sendable {
 
 extension SharedMemory {
   /// What `mayBeShared` asks for, in words.
-  public static let whatPeersOffer = "a memory file sealed with F_SEAL_SHRINK and F_SEAL_GROW"
+  public static let whatPeersOffer =
+    "a memory file sealed with F_SEAL_SHRINK and F_SEAL_GROW that other users cannot write (fchmod 0644)"
 
   /// Opens a file again for reading only, one that a peer sent, too: who receives this descriptor cannot map the memory
   /// writable.
@@ -49,9 +51,17 @@ extension SharedMemory {
     has(raw, seals: MUNTIN_SEAL_SHRINK) ? .cannotShrink : nil
   }
 
-  /// Whether a peer's file may be handed on to readers: its size is fixed for good, in both directions.
+  /// Whether a peer's file may be handed on to readers: its size is fixed for good, in both directions, and a reader of
+  /// another user cannot open it again for writing.
   public static func mayBeShared(_ raw: Int32) -> Bool {
-    has(raw, seals: MUNTIN_SEAL_SHRINK | MUNTIN_SEAL_GROW)
+    has(raw, seals: MUNTIN_SEAL_SHRINK | MUNTIN_SEAL_GROW) && !othersMayWrite(raw)
+  }
+
+  private static func othersMayWrite(_ raw: Int32) -> Bool {
+    var status = stat()
+    guard fstat(raw, &status) == 0 else { return true }
+    let isSealed = has(raw, seals: MUNTIN_SEAL_WRITE) || has(raw, seals: MUNTIN_SEAL_FUTURE_WRITE)
+    return status.st_mode & (S_IWGRP | S_IWOTH) != 0 && !isSealed
   }
 
   private static func has(_ raw: Int32, seals wanted: Int) -> Bool {

@@ -29,6 +29,8 @@ public struct GPUBackendOptions: Sendable {
   public var hostVisible: UInt64 = 256 << 20
   /// What sizes and places of blobs are multiples of.
   public var blobAlignment = BlobAlignment.pages4K
+  /// Whether the guest's programs may open channels to the hub.
+  public var hubChannel = false
 
   /// A card with one scanout of 1280x800 that works alone.
   public init(

@@ -1,6 +1,7 @@
 import Buffers
 import GPUDevice
 import Glibc
+import GuestChannel
 import HubProtocol
 import Logging
 import Platform
@@ -45,7 +46,8 @@ public final class GPUProcess {
     configuration.sources = Self.sources(options, log)
     configuration.hostVisible = options.hostVisible
     configuration.blobAlignment = options.blobAlignment
-    device = GPUDevice(configuration: configuration, sink: sink)
+    device = GPUDevice(
+      configuration: configuration, sink: sink, contextKinds: Self.contextKinds(options, loop: loop, log: log))
     backend = VhostUserBackend(device: device, loop: loop)
     hub?.sink.device = device
     if let client = hub?.client {
@@ -88,6 +90,17 @@ public final class GPUProcess {
       hubPath: path, vm: name, socketPath: socketPath, memoryLimit: UInt64(clamping: options.limits.hostAllocated),
       loop: loop)
     return Hub(client: client, sink: HubSink(client: client, modes: options.sizes, log: log))
+  }
+
+  /// What the guest's programs can open contexts of.
+  private static func contextKinds(
+    _ options: GPUBackendOptions, loop: EventLoop, log: RateLimitedLog
+  ) -> [any ContextKind] {
+    guard options.hubChannel, let path = options.hubPath, let vm = PeerName(options.vmName) else { return [] }
+    let channels = ChannelContexts(ChannelOptions(hubPath: path, vm: vm), loop: loop) { event in
+      log.info("channel", ["vm": "\(vm)", "event": "\(event)"])
+    }
+    return [channels]
   }
 
   private func connectParts() {

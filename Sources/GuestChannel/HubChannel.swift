@@ -94,7 +94,7 @@ final class HubChannel: ChannelService {
     case .update, .done:
       guard identifier == nil else { throw .contextCommand("a fence: let the command wait for it instead") }
       post(.application(message), serial)
-    case .withdraw, .acquire, .lookup, .query, .constraints, .requirements, .grant, .revoke, .grants:
+    case .withdraw, .acquire, .cancel, .lookup, .query, .constraints, .requirements, .grant, .revoke, .grants:
       post(.application(message), serial)
     default: throw .contextCommand("\(message.type) is a message of the hub's")
     }

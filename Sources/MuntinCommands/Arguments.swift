@@ -40,6 +40,12 @@ enum ArgumentValue {
     return size
   }
 
+  /// What a guest's channels lead to.
+  static func channel(_ text: String) throws -> Configuration.Channel {
+    guard let channel = Configuration.Channel(rawValue: text) else { throw ValidationError("give hub") }
+    return channel
+  }
+
   /// Who gives a picture its memory.
   static func allocation(_ text: String) throws -> AllocationSide {
     guard let side = AllocationSide(text) else { throw ValidationError("give guest or host") }

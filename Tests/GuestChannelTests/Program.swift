@@ -94,6 +94,15 @@ final class GuestProgram {
     }
   }
 
+  /// Says that pixels have changed.
+  func update(_ id: BufferID, _ damage: Rectangle, _ generation: UInt64) throws {
+    try say(.application(.update(BufferUpdate(id: id, damage: damage, generation: generation))))
+  }
+
+  static func updated(_ id: BufferID, _ damage: Rectangle, _ generation: UInt64) -> Message {
+    .application(.updated(BufferUpdate(id: id, damage: damage, generation: generation)))
+  }
+
   /// What is told without being asked for.
   func told() throws -> Message { heard.isEmpty ? try hear().message : heard.removeFirst().message }
 

@@ -60,7 +60,7 @@ import Testing
     try reader.hello(.application, "recorder2")
     let grant = GrantRequest(to: application("recorder2"), object: .everything)
     _ = try world.answer { sharing.owner.client.grant(grant, $0) }.get()
-    let owner = try #require(world.hub?.endpoints[application("camera")])
+    let owner = try #require(world.hub?.endpoints[application("camera")].first)
     try reader.send(.acquire(Acquisition(front, wantsUpdates: true)), serial: 3)
     sharing.owner.client.update(BufferUpdate(id: sharing.offered.id, damage: .empty, generation: 1))
     _ = try reader.wait("told") { if case .application(.updated(let update)) = $0 { update } else { nil } }
@@ -140,6 +140,6 @@ import Testing
     let request = holder.client.acquire(Acquisition(front, waits: true)) { codes.append($0.code) }
     holder.client.cancel(try #require(request))
     try world.wait("answered") { codes == [.notFound] }
-    #expect(world.hub?.endpoints[application("recorder")]?.waiting.isEmpty == true)
+    #expect(world.hub?.endpoints[application("recorder")].first?.waiting.isEmpty == true)
   }
 }

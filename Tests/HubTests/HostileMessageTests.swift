@@ -76,7 +76,7 @@ import Testing
   @Test func `a packet that is not whole messages and their descriptors ends its sender, nothing of it stays`() throws {
     let world = try World()
     let offered = try Offered("front")
-    let offer = Message.application(.offer(offered.offer)).encoded(serial: 1, descriptor: true)
+    let offer = Message.application(.offer(offered.offer)).encoded(serial: 1, carriesDescriptor: true)
     let lookup = Message.application(.lookup(.id(offered.id))).encoded(serial: 2)
     let raw = offered.descriptor.raw
     for (bytes, raws) in [

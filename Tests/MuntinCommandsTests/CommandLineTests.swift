@@ -18,6 +18,12 @@ import Testing
     (["gpu", "--socket-path", "/tmp/x", "--heap", "a/b"], "a file in /dev/dma_heap, such as"),
     (["gpu", "--socket-path", "/tmp/x", "--host-visible", "2T"], "0 or an amount up to 1T"),
     (["gpu", "--socket-path", "/tmp/x", "--blob-alignment", "8K"], "4K, 16K or 64K"),
+    (["gpu", "--socket-path", "/tmp/x", "--channel", "wayland"], "give hub"),
+    (["gpu", "--socket-path", "/tmp/x", "--channel", "hub"], "needs --hub PATH"),
+    (
+      ["gpu", "--socket-path", "/tmp/x", "--hub", "/tmp/h", "--channel", "hub", "--host-visible", "0"],
+      "leave out --host-visible 0"
+    ),
     (["gpu", "--socket-path", "/tmp/x", "--vm", ""], "a name has 1 to 63 bytes"),
     (["gpu", "--socket-path", ""], "a socket's path has 1 to 107 bytes"),
     (

@@ -31,6 +31,7 @@ let fullConfiguration = """
   heap = "system"
   host_visible = "1G"
   blob_alignment = "16K"
+  channel = "hub"
   limits = { buffers = 100, imported = "1G", guest_memory = 4096 }
   command = [
     "qemu-system-x86_64",  # found in PATH
@@ -142,7 +143,7 @@ func error(in text: String) -> ConfigurationError? {
     #expect(alpha.memoryLimit == 256 << 20)
     #expect(
       alpha.allocation == .host && alpha.heap == "system" && alpha.hostVisible == 1 << 30
-        && alpha.blobAlignment == .pages16K)
+        && alpha.blobAlignment == .pages16K && alpha.channel == .hub)
     #expect(alpha.limits == ["buffers": 100, "imported": 1 << 30, "guest_memory": 4096])
     #expect(
       alpha.scanouts == [
@@ -177,7 +178,9 @@ func error(in text: String) -> ConfigurationError? {
   @Test func aMachineMayBeWrittenInline() throws {
     let beta = try #require(try configuration(fullConfiguration).machines.last)
     #expect(beta.memoryLimit == 1 << 20)
-    #expect(beta.allocation == nil && beta.heap == nil && beta.hostVisible == 0 && beta.blobAlignment == nil)
+    #expect(
+      beta.allocation == nil && beta.heap == nil && beta.hostVisible == 0 && beta.blobAlignment == nil
+        && beta.channel == nil)
     #expect(beta.scanouts.first?.scale == Configuration.ScaleMode.none)
   }
 
@@ -218,6 +221,8 @@ func error(in text: String) -> ConfigurationError? {
     (configuration(machine: "heap = \"../null\""), 10, "such as \"system\""),
     (configuration(machine: "host_visible = \"2T\""), 10, "cannot be \"2T\"; it takes 0 or an amount up to 1T"),
     (configuration(machine: "blob_alignment = \"8K\""), 10, "cannot be \"8K\""),
+    (configuration(machine: "channel = \"wayland\""), 10, "cannot be \"wayland\"; it takes \"hub\""),
+    (configuration(machine: "channel = \"hub\"\nhost_visible = \"0\""), 10, "channel needs a host-visible region"),
     (configuration(machine: "memory_limit = 1.5"), 10, "is a number with a fraction"),
     (configuration(machine: "command = []"), 10, "cannot be without a program"),
     (configuration(machine: "command = [\n\"a\",\n3]"), 12, "must be an array of strings, but is an integer"),

@@ -105,6 +105,17 @@ struct GPUCommand: ParsableCommand {
     transform: ArgumentValue.limit)
   var limits: [ArgumentValue.Limit] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "What the guest's programs may open channels to: hub. Needs --hub and a host-visible region.",
+      discussion: """
+        With it, programs in the guest show other VMs what they draw, and use what others granted to this VM \
+        (muntin-guest). The guest is offered VIRGL then, so that its own framebuffers are 2D resources and are copied.
+        """,
+      valueName: "name"),
+    transform: ArgumentValue.channel)
+  var channel: Configuration.Channel?
+
   @Flag(help: "Print what the back-end can do, as JSON, and exit.")
   var printCapabilities = false
 
@@ -129,6 +140,12 @@ struct GPUCommand: ParsableCommand {
         "\(sizes.count) screens; a virtio-gpu has at most \(Configuration.maximumScanouts), so leave out some --size")
     }
     if let socketPath { try Self.checkSocketPath(socketPath) }
+    if channel != nil && hub == nil {
+      throw ValidationError("--channel hub needs --hub PATH: without a hub there is nothing to open a channel to")
+    }
+    if channel != nil && hostVisible == 0 {
+      throw ValidationError("--channel hub needs a host-visible region: leave out --host-visible 0")
+    }
   }
 
   static func checkSocketPath(_ path: String) throws {
@@ -157,6 +174,7 @@ struct GPUCommand: ParsableCommand {
     if let allocate { options.allocation = allocate }
     options.heap = heap
     if let hostVisible { options.hostVisible = UInt64(hostVisible) }
+    options.hubChannel = channel == .hub
     if let blobAlignment { options.blobAlignment = blobAlignment }
     for limit in limits { options.limits[limit.quantity] = limit.amount }
     try GPUProcess(options, logger: log.logger("muntin.gpu")).run()

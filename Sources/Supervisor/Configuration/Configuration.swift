@@ -43,6 +43,11 @@ public struct Configuration: Equatable, Sendable {
     public var opacity: Double
   }
 
+  /// What is at the other end of a guest's channels.
+  public enum Channel: String, Sendable {
+    case hub
+  }
+
   /// A virtual machine: one `muntin gpu`, and the command that runs the machine itself.
   public struct Machine: Equatable, Sendable {
     /// Names it in lists, layouts and logs.
@@ -59,6 +64,8 @@ public struct Configuration: Equatable, Sendable {
     public var hostVisible: Int?
     /// What its blobs are multiples of; nil for the back-end's own.
     public var blobAlignment: BlobAlignment?
+    /// What programs in its guest may open channels to; nil: nothing.
+    public var channel: Channel?
     /// Other limits, by the words of the ledger's lines (`Ledger.Quantity.key`).
     public var limits: [String: Int]
     /// The program that runs the machine, with its arguments; empty when something else starts it.

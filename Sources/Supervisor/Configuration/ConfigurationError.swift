@@ -47,6 +47,8 @@ public enum ConfigurationProblem: Equatable, Sendable, CustomStringConvertible {
   case areaOutsideDisplay(Rectangle, display: String, size: Size)
   /// A VM with no scanout, or with more than the device can have.
   case scanoutCount(Int, machine: String)
+  /// Channels need memory of the host that the guest sees.
+  case channelWithoutWindow(machine: String)
   /// A key that means nothing without another one.
   case needsKey(String, needed: String)
   /// VNC on an address that others can reach, without a password.
@@ -70,6 +72,8 @@ public enum ConfigurationProblem: Equatable, Sendable, CustomStringConvertible {
     case .areaOutsideDisplay(let area, let display, let size):
       "the area \(area) is not inside display \"\(display)\", which is \(size); make it smaller, move it, or make the "
         + "display larger"
+    case .channelWithoutWindow(let machine):
+      "VM \"\(machine)\": channel needs a host-visible region; leave out host_visible = \"0\" or channel"
     case .scanoutCount(let count, let machine):
       "VM \"\(machine)\" has \(count) scanouts; it needs 1 to \(Configuration.maximumScanouts) [[vm.scanout]]"
     case .needsKey(let key, let needed): "\"\(key)\" means nothing without \"\(needed)\"; add that or remove this"

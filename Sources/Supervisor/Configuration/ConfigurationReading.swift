@@ -89,7 +89,8 @@ extension Configuration.Display {
 
 extension Configuration.Machine {
   private static let keys = [
-    "name", "socket", "memory_limit", "allocate", "heap", "host_visible", "blob_alignment", "limits", "command",
+    "name", "socket", "memory_limit", "allocate", "heap", "host_visible", "blob_alignment", "channel", "limits",
+    "command",
     "restart", "scanout",
   ]
 
@@ -105,6 +106,11 @@ extension Configuration.Machine {
     hostVisible = try table.parsed("host_visible", Configuration.windowExpectation) { Configuration.windowSize($0) }?
       .value
     blobAlignment = try table.parsed("blob_alignment", "\"4K\", \"16K\" or \"64K\"") { BlobAlignment($0) }?.value
+    let channel = try table.parsed("channel", "\"hub\"") { Configuration.Channel(rawValue: String($0)) }
+    if let channel, hostVisible == 0 {
+      throw ConfigurationError(line: channel.line, .channelWithoutWindow(machine: name))
+    }
+    self.channel = channel?.value
     limits = try Self.limits(table)
     let command = try table.command("command")
     self.command = command ?? []

@@ -124,8 +124,9 @@ extension PictureSharing {
     // One descriptor is for those who read.
     let keeper = try ledger.keeper(
       of: Ledger.Demand(plan.byteCount, as: .hostAllocated, isBuffer: true, descriptors: 2))
-    do throws(SystemError) {
+    do {
       let buffer = try HostBuffer(plan)
+      try buffer.chargeSurplus(to: ledger)
       let shared = try SharedPicture(buffer, reason: reason)
       return HandedPicture(picture, shared: shared, copy: buffer, charges: [keeper], misfit: misfit)
     } catch {

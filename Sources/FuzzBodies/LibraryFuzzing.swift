@@ -41,6 +41,7 @@ private final class LibraryMachine {
   private var buffers: [OpaquePointer?] = []
   private var leases: [OpaquePointer?] = []
   private var grants: [OpaquePointer?] = []
+  private var waits = 0
   private let file: FileDescriptor
   private var (readEnd, writeEnd): (Int32, Int32) = (-1, -1)
 
@@ -98,8 +99,16 @@ private final class LibraryMachine {
     case 12: isFull.toggle()
     case 13: queue(message(0x0002))
     case 14: queue(message(0x0482))
+    case 15: wait()
     default: call()
     }
+  }
+
+  /// Lets the time pass until the library wants to connect or to ask again, at most twice: it is real time.
+  private func wait() {
+    guard waits < 2, muntin_timeout(connection) > 0 else { return }
+    waits += 1
+    muntin_wait(connection, 120)
   }
 
   private func queue(_ bytes: [UInt8]) {

@@ -2,6 +2,7 @@
 
 One guest serves all tests of this file; each starts the programs that it needs, and ends them with kill -9."""
 
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -59,9 +60,9 @@ def inside(booted):
     wait_for(lambda: booted.dma_bufs() == [], lambda: f"no dma-buf is left: {booted.dma_bufs()}")
 
 
-def start_vm(inside, seed):
+def start_vm(inside, seed, kind="blob"):
     """The virtual machine, which shows a picture whose pages lie from last to first."""
-    inside.start("vm", "InsideGuest vm /run/vm.sock {}x{}".format(*SIZE), f"^ok {PAGES} pages")
+    inside.start("vm", "InsideGuest vm /run/vm.sock {}x{} {}".format(*SIZE, kind), f"^ok {PAGES} pages")
     fill(inside, seed)
 
 
@@ -69,8 +70,9 @@ def fill(inside, seed):
     inside.ask("vm", f"fill {seed}", f"^ok fill {seed}$")
 
 
-def start_cards(inside):
-    inside.start("cards", f"InsideGuest display {inside.HUB} import:vgem show:cirrus")
+def start_cards(inside, memory="any"):
+    """The display that gives dma-bufs to drivers of the kernel; it takes nothing else, or files, too."""
+    inside.start("cards", f"InsideGuest display {inside.HUB} {memory} import:vgem show:cirrus")
 
 
 def wait_for_screenshot(inside, expected):
@@ -125,11 +127,11 @@ def test_our_display_composes_from_the_dma_buf_without_a_copy(inside):
     wait_for(lambda: charged(inside) == 0, lambda: f"nothing is charged: {charged(inside)}")
 
 
-def charged(inside):
-    """The guest memory that the ledger says others were given."""
+def charged(inside, what="guest_memory"):
+    """What the ledger says that the machine has: guest memory that others were given, or of the host's."""
     (vm,) = inside.list("vms")
     assert vm["pixels_copied"] == 0
-    return vm["ledger"]["guest_memory"]["used"]
+    return vm["ledger"][what]["used"]
 
 
 @pytest.mark.parametrize(
@@ -155,8 +157,8 @@ def test_beyond_the_systems_limits_of_udmabuf_there_are_ranges_or_a_copy_and_the
     assert inside.dma_bufs() == []
 
 
-@pytest.mark.parametrize("part", ["gpu", "vm", "hub", "displays"])
-def test_kill_of_any_part_leaves_no_dma_buf_behind(inside, part):
+@pytest.mark.parametrize("part", ["gpu", "vm", "hub", "displays", "reset"])
+def test_kill_of_any_part_and_reset_of_the_machine_leave_no_dma_buf_behind(inside, part):
     inside.start_compositor(SIZE)
     start_cards(inside)
     start_vm(inside, 1)
@@ -175,11 +177,47 @@ def test_kill_of_any_part_leaves_no_dma_buf_behind(inside, part):
         wait_for_screenshot(inside, painted(SIZE, 2))
         assert inside.dma_bufs() == [("udmabuf", BYTES)]
         inside.ask("vm", "drop", "^ok drop$")
+    elif part == "reset":
+        inside.ask("vm", "reset", "^ok reset$")
     else:
         inside.kill(part)
     wait_for(lambda: inside.dma_bufs() == [], lambda: f"{inside.dma_bufs()} held by {inside.holders()}")
     wait_for(lambda: inside.list("buffers") == [], lambda: f"{inside.list('buffers')}")
     assert inside.holders() == set()
+
+
+def start_with_heap(inside, memory):
+    """A machine whose picture the host allocates, from a heap if it can, and the display that gives dma-bufs to drivers."""
+    inside.kill("gpu", "hub")
+    inside.start_hub(trusted=["cards"])
+    inside.start_gpu(SIZE, "--heap", "system")
+    start_cards(inside, memory)
+    start_vm(inside, 1, kind="2d")
+    inside.wait_for_line("cards", "^ok vgem imports")
+    inside.vm.wait_for_screen(painted(SIZE, 1))
+    assert inside.dma_bufs() == [("system", BYTES)]
+
+
+def test_graphics_drivers_show_what_the_host_allocates_from_a_dma_buf_heap(inside):
+    start_with_heap(inside, "dma-buf")
+    wait_for(lambda: charged(inside, "host_memory") == BYTES, lambda: f"the heap's memory is charged: {inside.list('vms')}")
+    (buffer,) = inside.list("buffers")
+    assert (buffer["memory"], buffer["side"]) == ("dma-buf", "host")
+    fill(inside, 2)
+    inside.vm.wait_for_screen(painted(SIZE, 2))
+    inside.kill("gpu")
+    wait_for(lambda: inside.dma_bufs() == [] and inside.list("buffers") == [], lambda: f"gone: {inside.dma_bufs()}")
+    assert inside.holders() == set()
+
+
+def test_a_picture_from_a_heap_moves_to_a_memory_file_for_a_display_that_gets_no_dma_buf(inside):
+    start_with_heap(inside, "any")
+    inside.start_compositor(SIZE)
+    wait_for_screenshot(inside, painted(SIZE, 1))
+    wait_for(lambda: inside.dma_bufs() == [], lambda: f"the dma-buf is gone: {inside.dma_bufs()}")
+    assert [buffer["memory"] for buffer in inside.list("buffers")] == ["file"]
+    fill(inside, 2)
+    wait_for_screenshot(inside, painted(SIZE, 2))
 
 
 def test_a_display_that_may_not_see_machines_memory_gets_no_dma_buf(inside):
@@ -227,6 +265,15 @@ def acquire(inside, access, what):
     return f"consumer --hub {inside.HUB} --name recorder {what} --access {access} --output /run/frame"
 
 
+def test_lies_about_a_dma_buf_are_found(inside):
+    said = dict(line.split(" ", 1) for line in inside.vm.shell(f"InsideGuest lies {inside.HUB}").splitlines())
+    assert said["truth"].startswith("unknownObject"), "taken; the next message has an error of its own"
+    assert said["longer"] == "badBuffer the dma-buf is shorter than 12288 bytes"
+    assert said["file"].startswith("badBuffer ") and said["table"].startswith("badBuffer ")
+    assert said["consumer"].startswith("tooShort")
+
+
 def test_doctor_says_what_the_kernel_can_do(inside):
     text = inside.vm.shell("muntin doctor", check=False)
     assert "/dev/udmabuf makes dma-bufs of at most 1024 ranges and 64 MiB" in text
+    assert re.search("dma-heaps .*system", text), text

@@ -3,10 +3,11 @@ import Glibc
 import HubProtocol
 import Platform
 
-/// A display that takes dma-bufs, and files where it must, and gives the dma-bufs to graphics drivers.
+/// A display that takes certain kinds of memory, and gives what is a dma-buf to graphics drivers.
 ///
 /// Obeys `pixel X Y`: tells the colour in the dma-buf as it is mapped here.
 final class DMABufDisplay {
+  private let kinds: MemoryKind
   private let cards: [Card.Use]
   private let loop: EventLoop
   private let connection: HubConnection
@@ -15,7 +16,8 @@ final class DMABufDisplay {
   private var problem: Failure?
   private var unread = ""
 
-  init(hub: String, cards: [Card.Use]) throws {
+  init(hub: String, kinds: MemoryKind, cards: [Card.Use]) throws {
+    self.kinds = kinds
     self.cards = cards
     loop = try EventLoop()
     bell = try Doorbell()
@@ -26,7 +28,7 @@ final class DMABufDisplay {
   func run() throws {
     guard let name = PeerName("cards") else { throw Failure("no name") }
     var constraints = Constraints.unstated
-    constraints.memoryKinds = [.file, .dmaBuf]
+    constraints.memoryKinds = kinds
     connection.send(.hello(Hello(role: .consumer, name: name)))
     connection.send(.consumerConstraints(constraints))
     connection.send(

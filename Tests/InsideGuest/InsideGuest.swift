@@ -4,10 +4,12 @@ import LifeSupport
 
 /// What a test runs inside a guest, which has what the machine of the tests lacks: /dev/udmabuf and graphics drivers.
 ///
-///     InsideGuest vm SOCKET WIDTHxHEIGHT        a virtual machine that shows a picture in its own pages
-///     InsideGuest display HUB USE:DRIVER...     a display that gives the dma-bufs it is shown to drivers of the kernel
+///     InsideGuest vm SOCKET WIDTHxHEIGHT blob|2d       a virtual machine that shows a picture in its own pages
+///     InsideGuest display HUB MEMORY USE:DRIVER...     a display that gives dma-bufs to drivers of the kernel
+///     InsideGuest lies HUB                             a producer that says of a dma-buf what is not so
 ///
-/// Both obey lines of their standard input and answer each; DRIVER is one of the kernel's, USE is import or show.
+/// The first two obey lines of their standard input and answer each. MEMORY is dma-buf or any: whether the display takes
+/// nothing else; DRIVER one of the kernel's; USE import or show.
 @main
 struct InsideGuest {
   static func main() {
@@ -15,10 +17,13 @@ struct InsideGuest {
     let arguments = Array(CommandLine.arguments.dropFirst())
     do {
       switch arguments.first {
-      case "vm" where arguments.count == 3: try ObedientVM(socket: arguments[1], size: arguments[2]).obey()
-      case "display" where arguments.count > 2:
-        try DMABufDisplay(hub: arguments[1], cards: arguments[2...].map { try Card.Use($0) }).run()
-      default: throw Failure("usage: InsideGuest vm SOCKET WIDTHxHEIGHT | display HUB import:DRIVER|show:DRIVER...")
+      case "vm" where arguments.count == 4:
+        try ObedientVM(socket: arguments[1], size: arguments[2], kind: arguments[3]).obey()
+      case "display" where arguments.count > 3:
+        let kinds: MemoryKind = arguments[2] == "dma-buf" ? .dmaBuf : [.file, .dmaBuf]
+        try DMABufDisplay(hub: arguments[1], kinds: kinds, cards: arguments[3...].map { try Card.Use($0) }).run()
+      case "lies" where arguments.count == 2: try Liar(hub: arguments[1]).lie()
+      default: throw Failure("usage: InsideGuest vm SOCKET SIZE KIND | display HUB MEMORY USE:DRIVER... | lies HUB")
       }
     } catch {
       say("error \(error)")

@@ -3,40 +3,61 @@ import GPUDevice
 import VhostUser
 import Virtqueue
 
-/// A picture as a blob in a guest's own pages, the first pixels in the last page: no two that follow each other in the
-/// picture are neighbours in memory.
+/// A picture in a guest's own pages, the first pixels in the last page: no two that follow each other in the picture are
+/// neighbours in memory.
 public final class ScatteredPicture {
+  /// What the graphics card is told of it.
+  public enum Kind: String {
+    /// A blob that is these pages.
+    case blob
+    /// A 2D resource, which is copied from them to memory of the host's.
+    case copied = "2d"
+  }
+
   private static let pageSize = 4096
   private static let blobInGuestMemory: UInt32 = 1
+  private static let format: UInt32 = 2
 
   private let guest: SmallGuest
   private let id: ResourceID
   private let size: Size
+  private let kind: Kind
   /// How many pages it has.
   public let pageCount: Int
 
-  /// Makes the blob and shows it on the first scanout.
-  public init(of guest: SmallGuest, id: UInt32, size: Size) throws {
+  /// Makes the resource and shows it on the first scanout.
+  public init(of guest: SmallGuest, id: UInt32, size: Size, as kind: Kind = .blob) throws {
     self.guest = guest
     self.id = ResourceID(rawValue: id)
     self.size = size
+    self.kind = kind
     pageCount = (Int(size.width) * Int(size.height) * 4 + Self.pageSize - 1) / Self.pageSize
-    try create()
-    try guest.expect(
-      .setScanoutBlob(
-        Command.SetScanoutBlob(
-          source: Rectangle(size), scanout: ScanoutID(rawValue: 0), resource: self.id, size: size, format: 2,
-          stride: size.width * 4, offset: 0)))
+    switch kind {
+    case .blob: try showBlob()
+    case .copied: try showCopied()
+    }
   }
 
-  private func create() throws {
-    let entries = (0..<pageCount).flatMap { number -> [UInt8] in
-      MemoryEntry(address: address(ofPage: number), length: UInt32(Self.pageSize)).encoded
-    }
+  private var entries: [UInt8] {
+    (0..<pageCount).flatMap { MemoryEntry(address: address(ofPage: $0), length: UInt32(Self.pageSize)).encoded }
+  }
+
+  private func showBlob() throws {
     let blob = Command.CreateBlob(
       resource: id, memory: Self.blobInGuestMemory, flags: 0, entryCount: UInt32(pageCount), blob: 0,
       byteCount: UInt64(pageCount * Self.pageSize))
     try guest.expect(.resourceCreateBlob(blob), tail: entries)
+    try guest.expect(
+      .setScanoutBlob(
+        Command.SetScanoutBlob(
+          source: Rectangle(size), scanout: ScanoutID(rawValue: 0), resource: id, size: size, format: Self.format,
+          stride: size.width * 4, offset: 0)))
+  }
+
+  private func showCopied() throws {
+    try guest.expect(.resourceCreate2D(id, format: Self.format, size: size))
+    try guest.expect(.resourceAttachBacking(id, entryCount: UInt32(pageCount)), tail: entries)
+    try guest.expect(.setScanout(ScanoutID(rawValue: 0), resource: id, source: Rectangle(size)))
   }
 
   private func address(ofPage number: Int) -> GuestAddress {
@@ -71,6 +92,7 @@ public final class ScatteredPicture {
 
   /// Says that all of it has changed.
   public func flush() throws {
+    if kind == .copied { try guest.expect(.transferToHost2D(id, Rectangle(size), offset: 0)) }
     try guest.expect(.resourceFlush(id, Rectangle(size)))
   }
 

@@ -4,8 +4,8 @@ import Testing
 
 @testable import Buffers
 
-/// Pictures from a dma-buf heap. A machine without one skips these; inside a guest they run on the real thing
-/// (Tests/Guests/test_inside.py).
+/// Pictures from a dma-buf heap. A machine without one skips what needs it; inside a guest `muntin gpu --heap` has a real
+/// one (Tests/Guests/test_inside.py).
 @Suite struct HostSourceTests {
   static let heap = DMAHeap.names.first { (try? DMAHeap.allocate(from: $0, byteCount: 4096)) != nil }
 

@@ -29,7 +29,10 @@ def generic_gpu(socket_path):
 class Vm:
     """One QEMU. All guests have `paint`; `large` ones have Weston, kmscube and modetest too, and boot slower."""
 
-    def __init__(self, folder, name, gpu, large=False, version=10, run=None, extra=(), firmware=False, accelerator=ACCELERATOR, pass_fds=(), initrd=GUEST / "initrd", memory=None):
+    def __init__(
+        self, folder, name, gpu, large=False, version=10, run=None, extra=(), firmware=False, accelerator=ACCELERATOR,
+        pass_fds=(), initrd=GUEST / "initrd", memory=None,
+    ):  # fmt: skip
         self.folder = Path(folder) / name
         self.folder.mkdir(exist_ok=True)
         self.name = name

@@ -106,6 +106,7 @@ private final class HubMachine {
       (.hello(Hello(role: .consumer, name: Self.names[0])), nil, 1), (.displayAnnounce(display), nil, 1),
       (.hello(Hello(role: .consumer, name: Self.names[1])), nil, 2), (.displayAnnounce(display), nil, 2),
       (.hello(Hello(role: .control, name: Self.names[2])), nil, 3),
+      (.producerLinkReady, nil, 0), (.consumerLinkReady, nil, 1),
     ]
     for (message, file, slot) in setting { fuzzed.say(message, descriptor: file, to: slot) }
     for index in 0..<2 {

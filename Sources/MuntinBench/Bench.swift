@@ -6,8 +6,11 @@ import HubProtocol
 final class Bench {
   /// What can be asked for by itself.
   enum Part: String, CaseIterable {
-    case commands, population, transfers, flushes, composition, idle, memory, buffers
+    case commands, population, transfers, flushes, blobs, composition, idle, memory, buffers
   }
+
+  /// The name of the display that sees the frames.
+  private static let display = "bench"
 
   let results = Results()
   private let programs: Programs
@@ -31,6 +34,7 @@ final class Bench {
     guard let folder else { throw .program("temporary folder", "cannot be made") }
     if !parts.isDisjoint(with: [.commands, .population, .transfers]) { try runDevice(folder) }
     if parts.contains(.flushes) { try runFlushes(folder) }
+    if parts.contains(.blobs) { try runBlobs(folder) }
     if parts.contains(.composition) { try runComposition() }
     if !parts.isDisjoint(with: [.idle, .memory]) { try runResting(folder) }
     if parts.contains(.buffers) { try runBuffers(folder) }
@@ -69,6 +73,28 @@ final class Bench {
     hub?.program.end()
   }
 
+  private func runBlobs(_ folder: WorkFolder) throws(BenchError) {
+    let hub = programs.measuresReferenceTwice ? nil : try programs.startHub(folder, trusting: Self.display)
+    let other = programs.measuresReferenceTwice ? nil : try programs.startHub(folder)
+    let ours = try blobStage(.muntin, folder, hub?.socket)
+    let qemu = try blobStage(.qemu, folder, nil)
+    for round in 0..<rounds {
+      progress("round \(round + 1) of \(rounds): blobs")
+      for side in Side.order(ofRound: round) { try BlobFlushes.measure(side == .muntin ? ours : qemu, results) }
+    }
+    guard let hub, let other else { return }
+    try BlobFlushes.count(ours, besideCopying: try blobStage(.muntin, folder, other.socket), results)
+    hub.program.end()
+    other.program.end()
+  }
+
+  private func blobStage(_ side: Side, _ folder: WorkFolder, _ hub: String?) throws(BenchError) -> BlobStage {
+    let screens = BlobFlushes.sizes
+    let subject =
+      if let hub { try subjectWithHub(folder, hub, screens: screens) } else { try subject(side, folder) }
+    return try BlobStage(subject, screens: screens, hub: hub)
+  }
+
   private func runComposition() throws(BenchError) {
     for round in 0..<rounds {
       progress("round \(round + 1) of \(rounds): composition")
@@ -102,11 +128,13 @@ final class Bench {
   }
 
   /// Our back-end whose pictures a consumer of the hub sees.
-  private func subjectWithHub(_ folder: WorkFolder, _ hub: String) throws(BenchError) -> Subject {
-    guard let display = PeerName("bench") else { throw .program("display", "no name") }
+  private func subjectWithHub(
+    _ folder: WorkFolder, _ hub: String, screens: [Size] = [.fullHD]
+  ) throws(BenchError) -> Subject {
+    guard let display = PeerName(Self.display) else { throw .program("display", "no name") }
     let watcher = try FrameWatcher(
-      hubPath: hub, display: display, size: Size(width: 1920, height: 1080), takesLinks: programs.usesLinks)
-    let (program, socket) = try programs.startBackend(.muntin, folder, hub: hub)
+      hubPath: hub, display: display, size: .fullHD, takesLinks: programs.usesLinks)
+    let (program, socket) = try programs.startBackend(.muntin, folder, hub: hub, screens: screens)
     return try Subject(.muntin, program, socket: socket, viewer: .hub(watcher))
   }
 

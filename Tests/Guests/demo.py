@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.accelerator import find_accelerator
 from harness.environment import PROJECT
-from harness.machines import Vm, vhost_user_gpu
+from harness.machines import Vm, generic_gpu, vhost_user_gpu
 from harness.muntin import Screen, Up, free_port
 from harness.pictures import area, colour_count, difference
 
@@ -23,6 +23,8 @@ PROGRAMS = {
     "desktop": "seatd-launch -- weston --idle-time=0 --renderer=pixman --no-config"
     " -- sh -c 'weston-flower & exec weston-simple-shm'",
 }
+# QEMU 10's own kind of front-end, which knows no blobs, and QEMU 11's generic one: pictures in the guest's own pages.
+DEVICES = {"cube": (vhost_user_gpu, 10), "desktop": (generic_gpu, 11)}
 # A placeholder or a text console has fewer colours than that; a shaded cube and a desktop have more.
 COLOURS = {"cube": 1000, "desktop": 300}
 
@@ -39,8 +41,9 @@ def commands(folder, accelerator):
     """What starts each guest, for `muntin up`."""
     guests = {}
     for name, program in PROGRAMS.items():
-        gpu = vhost_user_gpu(folder / f"{name}.sock")
-        guest = Vm(folder, name, gpu, large=True, run=program, accelerator=accelerator)
+        device, version = DEVICES[name]
+        gpu = device(folder / f"{name}.sock")
+        guest = Vm(folder, name, gpu, large=True, version=version, run=program, accelerator=accelerator)
         guests[name] = [str(argument) for argument in guest.arguments]
     return guests
 
@@ -114,6 +117,7 @@ def run(folder):
             return 1
         picture.save(PICTURE)
         say(f"both guests are on the display after {time.monotonic() - started:.0f} s; picture: {PICTURE}")
+        say(f"muntin list buffers:\n{display.ask('list', 'buffers').stdout}")
         if has_terminal:
             say(f"look at it: gvncviewer 127.0.0.1::{port} (or any VNC client); Ctrl-C ends the demo")
             while display.process.is_running:

@@ -2,10 +2,12 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -39,6 +41,10 @@ def test_without_a_terminal_it_ends_when_both_guests_are_seen(demo, folder):
     assert process.wait(240) == 0, (folder / "demo.log").read_text()
     with Image.open(folder / "demo.png") as picture:
         assert picture.size == (1920, 720)
+    said, shown = (listed_buffers(file.read_text()) for file in (folder / "demo.log", PROJECT / "README.md"))
+    if Path("/dev/udmabuf").exists():  # another way, or for another reason
+        said, shown = ({buffer[:5] for buffer in buffers} for buffers in (said, shown))
+    assert said == shown
 
 
 def test_with_a_terminal_it_goes_on_until_it_is_interrupted(demo, folder):
@@ -66,6 +72,16 @@ def test_it_says_why_when_a_part_fails(folder, built):
     finished = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, timeout=120)
     assert finished.returncode == 1
     assert "the hub is out of order" in finished.stdout + finished.stderr
+
+
+def listed_buffers(text):
+    """What `muntin list buffers` says in a text of the buffers, less their ids and how many there are of a kind."""
+    rows = [re.split(r"  +", line) for line in text.splitlines()]
+    (head,) = [row for row in rows if row[:2] == ["ID", "OWNER"]]
+    assert head[2:] == ["SIZE", "FORMAT", "MEMORY", "SIDE", "WAY", "STATE", "LEASES", "WHY"]
+    buffers = {tuple(row[1:]) for row in rows if len(row) == len(head) and row is not head}
+    assert {row[0] for row in buffers} == {"cube", "desktop"}
+    return buffers
 
 
 def read_until(descriptor, text, seconds):

@@ -6,6 +6,7 @@ struct Figure: Hashable {
     case population = "Commands with 2,000 other resources alive"
     case transfers = "TRANSFER_TO_HOST_2D"
     case flushes = "Flush to seen by a consumer"
+    case blobs = "Frames in the guest's own pages (blobs), 64x64 damage"
     case composition = "Composition"
     case idle = "Nothing changes"
     case memory = "Resident memory"
@@ -30,6 +31,7 @@ struct Figure: Hashable {
     case pixman = "pixman"
     case fullFrame = "full frame"
     case hundred = "100 alive"
+    case copyWay = "copy way"
     case nothing = "-"
   }
 

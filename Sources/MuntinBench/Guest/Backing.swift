@@ -17,8 +17,9 @@ struct Backing {
   let entries: [(address: GuestAddress, count: Int)]
   let byteCount: Int
 
-  /// Lays pixels out in the guest's picture memory, whose earlier content is lost.
-  init(_ guest: Guest, byteCount: Int, _ shape: Shape) throws(BenchError) {
+  /// Lays pixels out in the guest's picture memory, whose earlier content is lost; scattered ones behind so many other
+  /// pages that stay as they are.
+  init(_ guest: Guest, byteCount: Int, _ shape: Shape, behind others: Int = 0) throws(BenchError) {
     self.byteCount = byteCount
     switch shape {
     case .contiguous:
@@ -27,8 +28,8 @@ struct Backing {
     case .scattered:
       let needed = (byteCount + Self.pageSize - 1) / Self.pageSize
       let pages = Self.shuffled(guest.pictureMemory.count / Self.pageSize)
-      guard needed <= pages.count else { throw .noRoom("\(needed) pages") }
-      entries = pages.prefix(needed).map { page in
+      guard others + needed <= pages.count else { throw .noRoom("\(needed) pages") }
+      entries = pages[others..<others + needed].map { page in
         (GuestAddress(guest.pictureMemory.address.rawValue + UInt64(page * Self.pageSize)), Self.pageSize)
       }
     }

@@ -1,10 +1,12 @@
 import Buffers
+import Compositor
 import Glibc
 import HubProtocol
 import Platform
 import Synchronization
 
-/// A consumer of the hub that latches at once: counts frames, and looks at one pixel of each.
+/// A consumer of the hub that latches at once: counts frames, and looks at one pixel of each. It takes the memory that
+/// the compositor takes.
 final class FrameWatcher: Sendable {
   private let hubPath: String
   private let display: PeerName
@@ -31,7 +33,7 @@ final class FrameWatcher: Sendable {
 
   /// How many times damage has arrived.
   var frames: Int { frameCount.load(ordering: .acquiring) }
-  /// The newest flush that a frame contained; flushes count from 1.
+  /// How many flushes the frames contained, of all screens together.
   var serial: UInt64 { newestSerial.load(ordering: .acquiring) }
   /// When the last frame came, in nanoseconds.
   var lastTime: Int64 { lastFrame.load(ordering: .acquiring) }
@@ -65,8 +67,8 @@ final class FrameWatcher: Sendable {
       let delegate = Delegate(self)
       let client = ConsumerClient(
         hubPath: hubPath, display: display,
-        description: DisplayDescription(size: size, refreshMillihertz: 60_000, output: "benchmark"), loop: loop,
-        takesLinks: takesLinks)
+        description: DisplayDescription(size: size, refreshMillihertz: 60_000, output: "benchmark"),
+        constraints: Painter.constraints, loop: loop, takesLinks: takesLinks)
       client.delegate = delegate
       _ = try loop.watch(stopBell.waiting.raw, for: .readable) { [unowned loop] _ in loop.stop() }
       client.start()
@@ -77,31 +79,36 @@ final class FrameWatcher: Sendable {
     }
   }
 
-  fileprivate func see(_ serial: UInt64) {
+  fileprivate func see(_ flushes: UInt64) {
     lastFrame.store(Stopwatch.now, ordering: .releasing)
     frameCount.add(1, ordering: .releasing)
-    newestSerial.store(serial, ordering: .releasing)
+    newestSerial.add(flushes, ordering: .releasing)
     if ringsBell.load(ordering: .acquiring) { bell.ring() }
   }
 
   /// Lives on the thread.
   private final class Delegate: ConsumerClientDelegate {
     private let watcher: FrameWatcher
-    private var picture: ReadOnlyBuffer?
+    private var pictures: [LayerID: ReadOnlyBuffer] = [:]
+    /// The newest flush of each layer; they count from 1.
+    private var serials: [LayerID: UInt64] = [:]
     private var pixels: UInt32 = 0
 
     init(_ watcher: FrameWatcher) { self.watcher = watcher }
 
     func consumer(_ client: ConsumerClient, content: LayerContent, of layer: LayerID) {
-      if case .shown(let buffer, _) = content { picture = buffer } else { picture = nil }
+      if case .shown(let buffer, _) = content { pictures[layer] = buffer } else { pictures[layer] = nil }
     }
 
     func consumer(_ client: ConsumerClient, damage: Rectangle, serial: UInt64, of layer: LayerID) {
-      if let picture, damage.fits(in: picture.layout.size) {
+      if let picture = pictures[layer], damage.fits(in: picture.layout.size) {
         let place = picture.layout.byteOffset(x: damage.x, y: damage.y)
         pixels ^= picture.bytes.loadUnaligned(fromByteOffset: place, as: UInt32.self)
       }
-      watcher.see(serial)
+      // Damage that the hub sends may have an older number than what came by a link.
+      let before = serials[layer, default: 0]
+      watcher.see(serial > before ? serial - before : 0)
+      serials[layer] = max(before, serial)
       client.latched(layer, through: serial)
     }
 

@@ -52,10 +52,10 @@ final class Guest {
   private static func start(
     _ frontend: VhostUserFrontend, _ arena: GuestArena, _ rings: [VirtqueueDriver], _ display: DisplayReader?
   ) throws(VhostUserError) {
-    let edid: UInt64 = 1 << 1
+    let (edid, resourceBlob) = (UInt64(1 << 1), UInt64(1 << 3))
     try frontend.negotiate(
       features: protocolFeaturesBit | RingFeature.version1 | RingFeature.eventIndex
-        | RingFeature.indirectDescriptors | edid)
+        | RingFeature.indirectDescriptors | edid | resourceBlob)
     try frontend.share(arena, asTable: true)
     if let display { display.start(try frontend.openDisplaySocket()) }
     for (index, ring) in rings.enumerated() { try frontend.start(ring, index: UInt32(index)) }
@@ -96,6 +96,21 @@ final class Guest {
     try perform(.resourceAttachBacking(resource, entryCount: count), tail: backing.encoded)
     return resource
   }
+
+  /// Makes a blob of the guest's own pages.
+  func createBlob(_ backing: Backing) throws(BenchError) -> ResourceID {
+    let resource = newResource()
+    let byteCount = backing.entries.reduce(0) { $0 + UInt64($1.count) }
+    try perform(
+      .resourceCreateBlob(
+        Command.CreateBlob(
+          resource: resource, memory: Self.blobMemoryGuest, flags: 0, entryCount: UInt32(backing.entries.count),
+          blob: 0, byteCount: byteCount)), tail: backing.encoded)
+    return resource
+  }
+
+  /// VIRTIO_GPU_BLOB_MEM_GUEST.
+  private static let blobMemoryGuest: UInt32 = 1
 
   /// VIRTIO_GPU_FORMAT_B8G8R8X8_UNORM, what Linux guests use for screens.
   static let pixelFormat: UInt32 = 2

@@ -1,3 +1,5 @@
+import Buffers
+
 /// The programs that are measured, and how they are started.
 struct Programs {
   let muntin: String
@@ -7,9 +9,9 @@ struct Programs {
   /// Whether flushes go to the consumer by a link, without the hub.
   let usesLinks: Bool
 
-  /// Starts a back-end for one guest; `hub` and `name` are Muntin's alone.
+  /// Starts a back-end for one guest; `hub`, `name` and the screens are Muntin's alone.
   func startBackend(
-    _ side: Side, _ folder: WorkFolder, hub: String? = nil, name: String = "bench"
+    _ side: Side, _ folder: WorkFolder, hub: String? = nil, name: String = "bench", screens: [Size] = [.fullHD]
   ) throws(BenchError) -> (program: Program, socket: String) {
     let socket = folder.newPath("gpu")
     let program =
@@ -18,18 +20,22 @@ struct Programs {
       } else {
         try Program(
           muntin,
-          ["gpu", "--socket-path", socket, "--size", "1920x1080", "--vm", name, "--memory-limit", "2GiB"]
-            + (hub.map { ["--hub", $0] } ?? []),
+          ["gpu", "--socket-path", socket, "--vm", name, "--memory-limit", "2GiB"]
+            + screens.flatMap { ["--size", "\($0)"] } + (hub.map { ["--hub", $0] } ?? []),
           log: folder.newPath("log"))
       }
     try folder.waitForSocket(socket, of: program)
     return (program, socket)
   }
 
-  /// Starts a hub.
-  func startHub(_ folder: WorkFolder) throws(BenchError) -> (program: Program, socket: String) {
+  /// Starts a hub; it lets the `trusted` display see guests' memory.
+  func startHub(
+    _ folder: WorkFolder, trusting trusted: String? = nil
+  ) throws(BenchError) -> (program: Program, socket: String) {
     let socket = folder.newPath("hub")
-    let program = try Program(muntin, ["hub", "--socket-path", socket], log: folder.newPath("log"))
+    let program = try Program(
+      muntin, ["hub", "--socket-path", socket] + (trusted.map { ["--sees-guest-memory", $0] } ?? []),
+      log: folder.newPath("log"))
     try folder.waitForSocket(socket, of: program)
     return (program, socket)
   }
@@ -39,4 +45,9 @@ struct Programs {
     try Program(
       muntin, ["compositor", "--hub", hub, "--output", "headless", "--size", size], log: folder.newPath("log"))
   }
+}
+
+extension Size {
+  /// 1080p.
+  static let fullHD = Size(width: 1920, height: 1080)
 }

@@ -27,11 +27,12 @@ def generic_gpu(socket_path):
 
 
 class Vm:
-    """One QEMU. All guests have `paint`; `large` ones have Weston, kmscube and modetest too, and boot slower."""
+    """One QEMU. All guests have `paint`; `large` ones have Weston, kmscube and modetest too, and boot slower. `older`
+    ones, which are small, have Linux 6.1, which flushes what a program marked dirty, where 6.12 flushes all of a picture."""
 
     def __init__(
-        self, folder, name, gpu, large=False, version=10, run=None, extra=(), firmware=False, accelerator=ACCELERATOR,
-        pass_fds=(), initrd=GUEST / "initrd", memory=None,
+        self, folder, name, gpu, large=False, version=10, run=None, extra=(), firmware=False, older=False,
+        accelerator=ACCELERATOR, pass_fds=(), initrd=None, memory=None,
     ):  # fmt: skip
         self.folder = Path(folder) / name
         self.folder.mkdir(exist_ok=True)
@@ -40,7 +41,8 @@ class Vm:
         self._console = None
         self.serial_path = self.folder / "serial.sock"
         self.qmp_path = self.folder / "qmp.sock"
-        self._initrd = initrd
+        self._kernel = GUEST / "older" if older else GUEST
+        self._initrd = initrd or self._kernel / "initrd"
         memory = memory or (1024 if large else 384)
         arguments = [
             QEMU11 if version == 11 else QEMU,
@@ -62,7 +64,7 @@ class Vm:
     def _boot(self, large, run):
         command_line = "console=ttyS0 quiet panic=-1" + (f' run="{run}"' if run else "")
         disk = ["-drive", f"file={GUEST / 'rootfs.ext4'},format=raw,if=virtio,readonly=on"] if large else []
-        return ["-kernel", GUEST / "vmlinuz", "-initrd", self._initrd, "-append", command_line] + disk
+        return ["-kernel", self._kernel / "vmlinuz", "-initrd", self._initrd, "-append", command_line] + disk
 
     def _firmware(self):
         """No operating system: OVMF, whose own virtio-gpu driver shows its shell."""

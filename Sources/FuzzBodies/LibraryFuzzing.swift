@@ -9,6 +9,10 @@ import Platform
   machine.run()
 }
 
+/// Until the library wants to connect or to ask again: a private function of it.
+@_silgen_name("muntin__skip_time")
+private func skipTime(_ milliseconds: UInt64)
+
 /// A connection over a transport that takes its packets from the input: actions of one byte each with their operands.
 private final class LibraryMachine {
   private static let types: [UInt16] = [
@@ -41,7 +45,6 @@ private final class LibraryMachine {
   private var buffers: [OpaquePointer?] = []
   private var leases: [OpaquePointer?] = []
   private var grants: [OpaquePointer?] = []
-  private var waits = 0
   private let file: FileDescriptor
   private var (readEnd, writeEnd): (Int32, Int32) = (-1, -1)
 
@@ -99,16 +102,9 @@ private final class LibraryMachine {
     case 12: isFull.toggle()
     case 13: queue(message(0x0002))
     case 14: queue(message(0x0482))
-    case 15: wait()
+    case 15: skipTime(UInt64(max(0, muntin_timeout(connection))))
     default: call()
     }
-  }
-
-  /// Lets the time pass until the library wants to connect or to ask again, at most twice: it is real time.
-  private func wait() {
-    guard waits < 2, muntin_timeout(connection) > 0 else { return }
-    waits += 1
-    muntin_wait(connection, 120)
   }
 
   private func queue(_ bytes: [UInt8]) {

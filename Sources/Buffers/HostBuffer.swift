@@ -11,6 +11,7 @@ public final class HostBuffer {
   private let storage: HostStorage
   private let mapping: MemoryMapping
   private var charge: Ledger.Charge?
+  private var surplusCharge: Ledger.Charge?
 
   /// Allocates zeroed memory for a picture.
   ///
@@ -18,7 +19,7 @@ public final class HostBuffer {
   public init(_ plan: HostPlan, id: BufferID = .random(), name: String = "muntin") throws(SystemError) {
     self.id = id
     self.plan = plan
-    storage = try HostStorage.allocate(plan.byteCount, from: plan.source, name: name)
+    storage = try HostStorage.allocate(plan, name: name)
     mapping = try MemoryMapping(descriptor: storage.raw, count: plan.byteCount, access: .readWrite)
   }
 
@@ -40,6 +41,13 @@ public final class HostBuffer {
   public func keep(_ charge: consuming Ledger.Charge?) {
     self.charge = charge
     self.charge?.setPromised(false)
+  }
+
+  /// Charges what a driver has allocated beyond the plan, for as long as the memory is here.
+  public func chargeSurplus(to ledger: Ledger) throws(Ledger.OverLimit) {
+    let surplus = storage.byteCount(planned: byteCount) - byteCount
+    guard surplus > 0 else { return }
+    surplusCharge = try ledger.charge(Ledger.Demand(surplus, as: .hostAllocated))
   }
 
   /// The memory, written by the owner only, between ``beginWriting()`` and ``endWriting()``.

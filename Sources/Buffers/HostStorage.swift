@@ -7,11 +7,23 @@ enum HostStorage: ~Copyable {
   case dmaBuf(FileDescriptor)
 
   /// Zeroed memory.
-  static func allocate(_ byteCount: Int, from source: HostSource, name: String) throws(SystemError) -> HostStorage {
-    switch source {
-    case .memoryFile: .file(try SharedMemoryFile(name: name, count: byteCount))
-    case .heap(let heap): .dmaBuf(try DMAHeap.allocate(from: heap, byteCount: byteCount))
+  static func allocate(_ plan: HostPlan, name: String) throws(SystemError) -> HostStorage {
+    switch plan.source {
+    case .memoryFile: .file(try SharedMemoryFile(name: name, count: plan.byteCount))
+    case .heap(let heap): .dmaBuf(try DMAHeap.allocate(from: heap, byteCount: plan.byteCount))
+    case .driver(let node, _): .dmaBuf(try allocate(plan, on: node))
     }
+  }
+
+  /// As many rows as fill the memory, each as wide as its bytes are.
+  private static func allocate(_ plan: HostPlan, on node: String) throws(SystemError) -> FileDescriptor {
+    let stride = plan.layout.stride
+    let rows = (plan.byteCount + Int(stride) - 1) / Int(stride)
+    let picture = try GBM.allocate(on: node, width: (stride + 3) / 4, height: UInt32(clamping: rows))
+    guard picture.stride == stride, picture.byteCount >= UInt64(plan.byteCount) else {
+      throw SystemError(call: "rows of \(picture.stride) bytes on \(node)", code: EINVAL)
+    }
+    return try picture.descriptor.duplicate()
   }
 
   /// The descriptor.
@@ -19,6 +31,14 @@ enum HostStorage: ~Copyable {
     switch self {
     case .file(let file): file.writable.raw
     case .dmaBuf(let descriptor): descriptor.raw
+    }
+  }
+
+  /// How many bytes it has: a driver may have rounded up what was planned.
+  func byteCount(planned: Int) -> Int {
+    switch self {
+    case .file: planned
+    case .dmaBuf(let descriptor): max(planned, (try? DMABuf.size(of: descriptor.raw)).map { Int(clamping: $0) } ?? 0)
     }
   }
 

@@ -59,3 +59,16 @@ int muntin_dma_heap_allocate(int heap, uint64_t size) {
   if (ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &request) < 0) return -1;
   return (int)request.fd;
 }
+
+// As struct drm_prime_handle of drm.h, which is in no package that is needed otherwise.
+struct prime_handle {
+  uint32_t handle;
+  uint32_t flags;
+  int32_t fd;
+};
+
+int muntin_prime_export(int card, uint32_t handle) {
+  struct prime_handle request = {.handle = handle, .flags = O_RDWR | O_CLOEXEC, .fd = -1};
+  if (ioctl(card, _IOWR('d', 0x2d, struct prime_handle), &request) < 0) return -1;
+  return request.fd;
+}

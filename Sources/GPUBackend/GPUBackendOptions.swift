@@ -22,8 +22,8 @@ public struct GPUBackendOptions: Sendable {
   public var limits: LedgerAmounts
   /// Whose memory the guest's pictures are in.
   public var allocation = AllocationSide.guest
-  /// The dma-buf heap that host pictures are allocated from, where it can be used and all who are shown them take
-  /// dma-bufs; nil: memory files only.
+  /// The dma-buf heap that host pictures are allocated from, or the node of the graphics driver (`/dev/dri/...`), where
+  /// it can be used and all who are shown them take dma-bufs; nil: memory files only.
   public var heap: String?
   /// Length of the region in which the guest sees host memory; 0: none.
   public var hostVisible: UInt64 = 256 << 20

@@ -66,14 +66,13 @@ public final class GPUProcess {
     guard PeerName(options.vmName) != nil else { throw .invalidName(options.vmName) }
   }
 
-  /// Where pictures can be allocated on this machine: a heap is tried here.
+  /// Where pictures can be allocated on this machine: a heap, or a driver, is tried here.
   private static func sources(_ options: GPUBackendOptions, _ log: RateLimitedLog) -> [HostSource] {
     guard let heap = options.heap else { return [.memoryFile] }
     do throws(SystemError) {
-      _ = try DMAHeap.allocate(from: heap, byteCount: SharedMemory.pageSize)
-      return [.heap(heap), .memoryFile]
+      return [try HostSource.tried(heap), .memoryFile]
     } catch {
-      log.warning("dma-buf heap not usable: pictures are in memory files", ["heap": "\(heap)", "reason": "\(error)"])
+      log.warning("heap not usable: pictures are in memory files", ["heap": "\(heap)", "reason": "\(error)"])
       return [.memoryFile]
     }
   }

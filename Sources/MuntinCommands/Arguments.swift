@@ -2,7 +2,6 @@ import ArgumentParser
 import Buffers
 import Glibc
 import HubProtocol
-import Platform
 import Supervisor
 
 /// A command that cannot do what it was asked to: what was wrong, where, and what to do, on one line.
@@ -46,9 +45,9 @@ enum ArgumentValue {
     return side
   }
 
-  /// A dma-buf heap.
+  /// A dma-buf heap, or a driver's node.
   static func heap(_ text: String) throws -> String {
-    guard DMAHeap.isName(text) else { throw ValidationError("give \(Configuration.heapExpectation)") }
+    guard HostSource.isName(text) else { throw ValidationError("give \(Configuration.heapExpectation)") }
     return text
   }
 

@@ -100,7 +100,9 @@ private final class World {
     world.show(picture)
     world.flush(picture, World.whole)
     try Self.checkRanges(of: picture, world)
-    #expect(world.copied == 0 && world.device.ledger.totals.guestMemory == 4 * 4096)
+    let totals = world.device.ledger.totals
+    #expect(world.copied == 0 && totals.guestMemory == 4 * 4096)
+    #expect(totals.bookkeeping == 4 * 24 && totals.descriptors == 2, "a table of four ranges, and the VM's memory file")
     world.sink.scanoutChanged(ScanoutID(rawValue: 0), to: nil)
     world.sink.pictureRetired(picture)
     #expect(world.shown() == nil && world.device.ledger.totals == .nothing)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.environment import INSIDE_GUEST, MUNTIN, PROJECT
+from harness.environment import GUEST, INSIDE_GUEST, MUNTIN, PROJECT
 from harness.inside import Inside, initrd_with
 from harness.machines import Vm
 from harness.pictures import difference, painted
@@ -39,7 +39,9 @@ def programs(built):
 def booted(programs):
     """The guest, with a graphics card that its kernel's driver cirrus shows pictures on, and one without hardware."""
     with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
-        vm = Vm(folder, "host", ["-device", "cirrus-vga"], initrd=initrd_with(programs, Path(folder)), memory=768)
+        devices = ["-device", "cirrus-vga", "-device", "pcie-root-port,id=spare", "-drive"]
+        devices += [f"if=none,id=system,file={GUEST / 'rootfs.ext4'},format=raw,readonly=on"]
+        vm = Vm(folder, "host", devices, initrd=initrd_with(programs, Path(folder)), memory=768)
         try:
             vm.boot()
             vm.shell("for module in $(cat /modules/on-request); do insmod /modules/$module; done")
@@ -70,9 +72,9 @@ def fill(inside, seed):
     inside.ask("vm", f"fill {seed}", f"^ok fill {seed}$")
 
 
-def start_cards(inside, memory="any"):
+def start_cards(inside, memory="any", uses="import:vgem show:cirrus"):
     """The display that gives dma-bufs to drivers of the kernel; it takes nothing else, or files, too."""
-    inside.start("cards", f"InsideGuest display {inside.HUB} {memory} import:vgem show:cirrus")
+    inside.start("cards", f"InsideGuest display {inside.HUB} {memory} {uses}")
 
 
 def wait_for_screenshot(inside, expected):
@@ -218,6 +220,75 @@ def test_a_picture_from_a_heap_moves_to_a_memory_file_for_a_display_that_gets_no
     assert [buffer["memory"] for buffer in inside.list("buffers")] == ["file"]
     fill(inside, 2)
     wait_for_screenshot(inside, painted(SIZE, 2))
+
+
+def test_a_picture_moves_to_rows_that_a_stricter_display_can_use(inside):
+    def shown():
+        buffers = [buffer for buffer in inside.list("buffers") if buffer["state"] != "retired"]
+        return [(buffer["memory"], buffer["way"], buffer["stride"], buffer["bytes"]) for buffer in buffers]
+
+    inside.kill("gpu")
+    inside.start_gpu(SIZE, "--heap", "system")
+    inside.start_compositor(SIZE)
+    start_vm(inside, 1, kind="2d")
+    wait_for(lambda: shown() == [("dma-buf", "copy", 640 * 4, BYTES)], lambda: f"{shown()}\n{inside.logs()}", 20)
+    start_cards(inside, "any:3072", "import:vgem")
+    inside.wait_for_line("cards", "^ok vgem imports")
+    wait_for(lambda: shown() == [("dma-buf", "copy", 3072, 3072 * 480)], lambda: f"{shown()}\n{inside.logs()}", 20)
+    wait_for_screenshot(inside, painted(SIZE, 1))
+    wait_for(lambda: inside.dma_bufs() == [("system", 3072 * 480)], lambda: f"the former is gone: {inside.dma_bufs()}")
+    wait_for(lambda: charged(inside, "host_memory") == 3072 * 480, lambda: f"{inside.list('vms')}")
+    fill(inside, 2)
+    wait_for_screenshot(inside, painted(SIZE, 2))
+    red, green, blue = painted(SIZE, 2).getpixel((639, 479))
+    colour = inside.ask("cards", "pixel 639 479", "^pixel 639 479 is (.*)").group(1)
+    assert colour == f"{red:02x}{green:02x}{blue:02x}"
+
+
+def test_a_heap_that_is_not_there_is_named_in_the_log_and_memory_files_take_its_place(inside):
+    inside.kill("gpu")
+    inside.start_gpu(SIZE, "--heap", "nothing")
+    inside.start_compositor(SIZE)
+    start_vm(inside, 1, kind="2d")
+    inside.wait_for_line("gpu", "heap not usable")
+    wait_for_screenshot(inside, painted(SIZE, 1))
+    assert [buffer["memory"] for buffer in inside.list("buffers")] == ["file"]
+
+
+def start_gpu_with_driver(inside):
+    """The graphics card with pictures by vgem's driver: Mesa and what it needs come from the large guest's disk."""
+    if "/mnt" not in inside.vm.shell("mount"):
+        inside.vm.qmp("device_add", driver="virtio-blk-pci", drive="system", bus="spare")
+        wait_for(lambda: "vda" in inside.vm.shell("ls /dev"), "the disk is there", 30)
+        inside.vm.shell("mount -t ext4 -o ro /dev/vda /mnt")
+    node = inside.vm.shell("for c in /sys/class/drm/card*; do readlink -f $c; done | grep /vgem/").split("/")[-1].strip()
+    libraries = "/mnt/usr/lib/x86_64-linux-gnu"
+    loader = f"{libraries}/ld-linux-x86-64.so.2 --library-path {libraries}:/lib"
+    inside.kill("gpu")
+    inside.start_gpu(SIZE, "--heap", f"/dev/dri/{node}", muntin=f"GBM_BACKENDS_PATH={libraries}/gbm {loader} /bin/muntin")
+
+
+def test_pictures_by_a_graphics_driver_are_composed_imported_and_shown(inside):
+    inside.start_compositor(SIZE)
+    start_cards(inside)
+    start_gpu_with_driver(inside)
+    start_vm(inside, 3, kind="2d")
+    inside.wait_for_line("cards", "^ok vgem imports")
+    inside.vm.wait_for_screen(painted(SIZE, 3))
+    wait_for_screenshot(inside, painted(SIZE, 3))
+    (buffer,) = inside.list("buffers")
+    assert (buffer["memory"], buffer["way"], buffer["side"]) == ("dma-buf", "copy", "host")
+
+    def made():
+        # Mesa's software driver makes a dma-buf of one page for itself, by udmabuf.
+        return [size for maker, size in inside.dma_bufs() if maker != "udmabuf"]
+
+    wait_for(lambda: made() == [buffer["bytes"]] == [charged(inside, "host_memory")], lambda: f"{made()} {inside.list('vms')}")
+    fill(inside, 4)
+    inside.vm.wait_for_screen(painted(SIZE, 4))
+    wait_for_screenshot(inside, painted(SIZE, 4))
+    inside.ask("vm", "drop", "^ok drop$")
+    wait_for(lambda: made() == [] and charged(inside, "host_memory") == 0, lambda: f"{inside.dma_bufs()}")
 
 
 def test_a_display_that_may_not_see_machines_memory_gets_no_dma_buf(inside):

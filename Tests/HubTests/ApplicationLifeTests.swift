@@ -76,19 +76,6 @@ import Testing
     #expect(sharing.holder.log.links.count == 1 && sharing.owner.log.lost.isEmpty)
   }
 
-  @Test func `who asks again for less access than he has got is still told when the right to write ends`() throws {
-    let world = try World()
-    let sharing = try world.sharing(isWritable: true, access: .readWrite)
-    _ = try world.answer {
-      sharing.owner.client.grant(GrantRequest(to: application("recorder"), object: .everything), $0)
-    }.get()
-    _ = try world.answer { sharing.holder.client.acquire(Acquisition(front, access: .readWrite), $0) }.get()
-    let again = try world.answer { sharing.holder.client.acquire(Acquisition(front), $0) }.get()
-    #expect(again.info.access == .read)
-    try world.answer { sharing.owner.client.revoke(sharing.grant, $0) }.get()
-    try world.wait("told") { sharing.holder.log.toRelease == [sharing.offered.id] }
-  }
-
   @Test func `an owner's death retires its buffers, and their charge ends with the last lease`() throws {
     let world = try World()
     let sharing = try world.sharing()

@@ -7,7 +7,7 @@ import Platform
 ///
 /// Obeys `pixel X Y`: tells the colour in the dma-buf as it is mapped here.
 final class DMABufDisplay {
-  private let kinds: MemoryKind
+  private let constraints: Constraints
   private let cards: [Card.Use]
   private let loop: EventLoop
   private let connection: HubConnection
@@ -16,8 +16,17 @@ final class DMABufDisplay {
   private var problem: Failure?
   private var unread = ""
 
-  init(hub: String, kinds: MemoryKind, cards: [Card.Use]) throws {
-    self.kinds = kinds
+  /// Reads "any", "dma-buf" or "any:512".
+  static func constraints(_ text: String) -> Constraints {
+    let words = text.split(separator: ":")
+    var constraints = Constraints.unstated
+    constraints.memoryKinds = words.first == "dma-buf" ? .dmaBuf : [.file, .dmaBuf]
+    constraints.strideAlignment = words.dropFirst().first.flatMap { UInt32($0) } ?? 1
+    return constraints
+  }
+
+  init(hub: String, constraints: Constraints, cards: [Card.Use]) throws {
+    self.constraints = constraints
     self.cards = cards
     loop = try EventLoop()
     bell = try Doorbell()
@@ -27,8 +36,6 @@ final class DMABufDisplay {
 
   func run() throws {
     guard let name = PeerName("cards") else { throw Failure("no name") }
-    var constraints = Constraints.unstated
-    constraints.memoryKinds = kinds
     connection.send(.hello(Hello(role: .consumer, name: name)))
     connection.send(.consumerConstraints(constraints))
     connection.send(

@@ -8,8 +8,8 @@ import LifeSupport
 ///     InsideGuest display HUB MEMORY USE:DRIVER...     a display that gives dma-bufs to drivers of the kernel
 ///     InsideGuest lies HUB                             a producer that says of a dma-buf what is not so
 ///
-/// The first two obey lines of their standard input and answer each. MEMORY is dma-buf or any: whether the display takes
-/// nothing else; DRIVER one of the kernel's; USE import or show.
+/// The first two obey lines of their standard input and answer each. MEMORY is dma-buf or any, whether the display takes
+/// nothing else, with :BYTES if rows must be multiples of that; DRIVER one of the kernel's; USE import or show.
 @main
 struct InsideGuest {
   static func main() {
@@ -20,8 +20,10 @@ struct InsideGuest {
       case "vm" where arguments.count == 4:
         try ObedientVM(socket: arguments[1], size: arguments[2], kind: arguments[3]).obey()
       case "display" where arguments.count > 3:
-        let kinds: MemoryKind = arguments[2] == "dma-buf" ? .dmaBuf : [.file, .dmaBuf]
-        try DMABufDisplay(hub: arguments[1], kinds: kinds, cards: arguments[3...].map { try Card.Use($0) }).run()
+        let constraints = DMABufDisplay.constraints(arguments[2])
+        try DMABufDisplay(
+          hub: arguments[1], constraints: constraints, cards: arguments[3...].map { try Card.Use($0) }
+        ).run()
       case "lies" where arguments.count == 2: try Liar(hub: arguments[1]).lie()
       default: throw Failure("usage: InsideGuest vm SOCKET SIZE KIND | display HUB MEMORY USE:DRIVER... | lies HUB")
       }

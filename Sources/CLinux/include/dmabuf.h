@@ -26,4 +26,7 @@ int muntin_udmabuf_create(int device, const struct muntin_udmabuf_item *items, u
 /// DMA_HEAP_IOCTL_ALLOC, close-on-exec, for reading and writing: a dma-buf, or negative with errno.
 int muntin_dma_heap_allocate(int heap, uint64_t size);
 
+/// DRM_IOCTL_PRIME_HANDLE_TO_FD, close-on-exec, for reading and writing: a dma-buf of a card's buffer, or negative with errno.
+int muntin_prime_export(int card, uint32_t handle);
+
 #endif

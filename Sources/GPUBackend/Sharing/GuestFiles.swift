@@ -9,10 +9,12 @@ final class GuestFiles {
   final class File {
     let id: MemoryFileID
     private weak var client: ProducerClient?
+    private let charge: ChargeKeeper
 
-    init(_ id: MemoryFileID, client: ProducerClient) {
+    init(_ id: MemoryFileID, client: ProducerClient, charge: ChargeKeeper) {
       self.id = id
       self.client = client
+      self.charge = charge
     }
 
     deinit { client?.unregisterMemory(id) }
@@ -23,10 +25,13 @@ final class GuestFiles {
   }
 
   private let client: ProducerClient
+  private let ledger: Ledger
   private var known: [MemoryRegionFile.Identity: Known] = [:]
 
-  init(client: ProducerClient) {
+  /// The descriptor of each file is charged to `ledger`.
+  init(client: ProducerClient, ledger: Ledger) {
     self.client = client
+    self.ledger = ledger
   }
 
   /// The table of these pages, and the files in it.
@@ -52,11 +57,12 @@ final class GuestFiles {
     known = known.filter { $0.value.file != nil }
     guard SharedMemory.hasUsualPages(region.descriptor.raw) else { throw HandOverRefusal(.hugePages) }
     guard known.count < MemoryFileID.maximumCount else { throw HandOverRefusal(.tooManyRanges) }
+    let charge = try ledger.keeper(of: Ledger.Demand(0, as: .bookkeeping, descriptors: 1))
     do throws(SystemError) {
       let raw = region.descriptor.raw
       let descriptor = SharedDescriptor(try SharedMemory.reopenReadOnly(raw))
       let size = try SharedMemory.size(of: raw)
-      let file = File(client.registerMemory(descriptor, byteCount: size), client: client)
+      let file = File(client.registerMemory(descriptor, byteCount: size), client: client, charge: charge)
       known[region.identity] = Known(file: file)
       return file
     } catch {

@@ -72,6 +72,17 @@ final class HandedPicture {
   }
 }
 
+extension Ledger {
+  /// Charges a demand for as long as the keeper is there.
+  func keeper(of demand: Demand) throws(HandOverRefusal) -> ChargeKeeper {
+    do throws(OverLimit) {
+      return ChargeKeeper(try charge(demand))
+    } catch {
+      throw HandOverRefusal(.systemLimit)
+    }
+  }
+}
+
 /// A charge with an owner that can be referred to.
 final class ChargeKeeper {
   private let charge: Ledger.Charge

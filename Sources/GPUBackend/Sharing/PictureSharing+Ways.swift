@@ -89,7 +89,7 @@ extension PictureSharing {
     _ picture: Picture, _ pieces: [MemoryFilePiece], _ misfit: Constraints.Unfit?
   ) throws(HandOverRefusal) -> HandedPicture {
     let byteCount = pieces.reduce(0) { $0 + $1.count }
-    let charge = try charge(Ledger.Demand(Int(clamping: byteCount), as: .guestMemory, descriptors: 1))
+    let charge = try ledger.keeper(of: Ledger.Demand(Int(clamping: byteCount), as: .guestMemory, descriptors: 1))
     let descriptor = try dmaBufs.make(pieces)
     let shared = SharedPicture(
       id: freeID(for: picture), layout: picture.layout, memory: .dmaBuf(descriptor, byteCount: byteCount), side: .guest,
@@ -105,8 +105,8 @@ extension PictureSharing {
     let shared = SharedPicture(
       id: freeID(for: picture), layout: picture.layout, memory: .ranges(table), side: .guest, reason: reason)
     let charges = [
-      try charge(Ledger.Demand(Int(clamping: table.byteCount), as: .guestMemory)),
-      try charge(Ledger.Demand(table.fileByteCount, as: .bookkeeping, descriptors: 1)),
+      try ledger.keeper(of: Ledger.Demand(Int(clamping: table.byteCount), as: .guestMemory)),
+      try ledger.keeper(of: Ledger.Demand(table.fileByteCount, as: .bookkeeping, descriptors: 1)),
     ]
     return HandedPicture(picture, shared: shared, pieces: pieces, files: files, charges: charges, misfit: misfit)
   }
@@ -122,9 +122,11 @@ extension PictureSharing {
     let plan = try plan(picture.layout, for: needs)
     if let known = known(picture), known.isCopy(plan, because: reason) { return known }
     // One descriptor is for those who read.
-    let keeper = try charge(Ledger.Demand(plan.byteCount, as: .hostAllocated, isBuffer: true, descriptors: 2))
-    do throws(SystemError) {
+    let keeper = try ledger.keeper(
+      of: Ledger.Demand(plan.byteCount, as: .hostAllocated, isBuffer: true, descriptors: 2))
+    do {
       let buffer = try HostBuffer(plan)
+      try buffer.chargeSurplus(to: ledger)
       let shared = try SharedPicture(buffer, reason: reason)
       return HandedPicture(picture, shared: shared, copy: buffer, charges: [keeper], misfit: misfit)
     } catch {
@@ -141,15 +143,7 @@ extension PictureSharing {
   }
 
   private func chargeDescriptor() throws(HandOverRefusal) -> ChargeKeeper {
-    try charge(Ledger.Demand(0, as: .hostAllocated, descriptors: 1))
-  }
-
-  private func charge(_ demand: Ledger.Demand) throws(HandOverRefusal) -> ChargeKeeper {
-    do throws(Ledger.OverLimit) {
-      return ChargeKeeper(try ledger.charge(demand))
-    } catch {
-      throw HandOverRefusal(.systemLimit)
-    }
+    try ledger.keeper(of: Ledger.Demand(0, as: .hostAllocated, descriptors: 1))
   }
 }
 

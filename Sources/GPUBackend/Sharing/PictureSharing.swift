@@ -25,7 +25,7 @@ final class PictureSharing {
     self.client = client
     self.ledger = ledger
     self.sources = sources
-    files = GuestFiles(client: client)
+    files = GuestFiles(client: client, ledger: ledger)
   }
 
   /// The picture for consumers that ask for that; another one than before where they ask for something else now.

@@ -53,18 +53,27 @@ final class Resource: GuestResource {
     }
   }
 
-  private static func buffer(_ plan: HostPlan, id: BufferID, name: String) throws(GPUError) -> HostBuffer {
-    do {
-      return try HostBuffer(plan, id: id, name: name)
+  private static func buffer(
+    _ plan: HostPlan, id: BufferID, _ ledger: Ledger, name: String
+  ) throws(GPUError) -> HostBuffer {
+    let buffer: HostBuffer
+    do throws(SystemError) {
+      buffer = try HostBuffer(plan, id: id, name: name)
     } catch {
       throw .hostMemory(code: error.code)
+    }
+    do throws(Ledger.OverLimit) {
+      try buffer.chargeSurplus(to: ledger)
+      return buffer
+    } catch {
+      throw .overLimit(error)
     }
   }
 
   /// The host's copy, zero: there was none.
   func allocate(_ plan: HostPlan, ledger: Ledger, name: String) throws(GPUError) -> HostBuffer {
     if plan.byteCount != self.plan.byteCount { try promise(plan, ledger) }
-    let fresh = try Self.buffer(plan, id: uuid, name: name)
+    let fresh = try Self.buffer(plan, id: uuid, ledger, name: name)
     fresh.keep(charge.take())
     self.plan = plan
     storage = fresh
@@ -88,7 +97,7 @@ final class Resource: GuestResource {
   func move(to plan: HostPlan, ledger: Ledger, name: String) throws(GPUError) {
     guard let former = picture else { return }
     let charge = try Self.charge(plan, to: ledger)
-    let fresh = try Self.buffer(plan, id: .random(), name: name)
+    let fresh = try Self.buffer(plan, id: .random(), ledger, name: name)
     fresh.keep(charge)
     guard let base = fresh.bytes.baseAddress else { throw .hostMemory(code: 0) }
     fresh.beginWriting()

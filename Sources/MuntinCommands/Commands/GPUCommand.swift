@@ -71,10 +71,10 @@ struct GPUCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Allocate the host's pictures from this dma-buf heap, such as system.",
+      "Allocate the host's pictures from this dma-buf heap, such as system, or by this node's driver (/dev/dri/...).",
       discussion: """
-        Where the heap can be used, and all displays of a picture take dma-bufs; else in memory files, as without this. \
-        Devices can use such memory, too. muntin doctor names the heaps of this machine.
+        Where that can be used, and all displays of a picture take dma-bufs; else in memory files, as without this. \
+        Devices can use such memory, too. muntin doctor names the heaps and nodes of this machine.
         """, valueName: "name"),
     transform: ArgumentValue.heap)
   var heap: String?

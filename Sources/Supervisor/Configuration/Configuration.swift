@@ -53,7 +53,7 @@ public struct Configuration: Equatable, Sendable {
     public var memoryLimit: Int?
     /// Whose memory its pictures are in; nil for the back-end's own choice.
     public var allocation: AllocationSide?
-    /// The dma-buf heap that the host's pictures come from; nil: none.
+    /// The dma-buf heap, or the node of the graphics driver, that the host's pictures come from; nil: neither.
     public var heap: String?
     /// The size of its host-visible region, 0 for none; nil for the back-end's own.
     public var hostVisible: Int?
@@ -158,8 +158,9 @@ public struct Configuration: Equatable, Sendable {
   public static let refreshRates = 1...240
   /// The largest host-visible region, in bytes.
   public static let maximumWindow = 1 << 40
-  /// What the name of a dma-buf heap is, for messages.
-  public static let heapExpectation = "the name of a file in \(DMAHeap.folder), such as \"system\""
+  /// What the name of a heap is, for messages.
+  public static let heapExpectation =
+    "the name of a file in \(DMAHeap.folder), such as \"system\", or a path in \(GBM.folder)"
   /// How long a consumer may keep a buffer, in seconds.
   public static let leaseLimits = 0.1...3600.0
   /// How long a name may be, in bytes.

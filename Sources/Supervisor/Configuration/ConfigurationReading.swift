@@ -101,7 +101,7 @@ extension Configuration.Machine {
     socket = try table.need("socket", table.socket("socket", folder, &uniques))
     memoryLimit = try table.memorySize("memory_limit")
     allocation = try table.parsed("allocate", "\"guest\" or \"host\"") { AllocationSide($0) }?.value
-    heap = try table.parsed("heap", Configuration.heapExpectation) { DMAHeap.isName($0) ? $0 : nil }?.value
+    heap = try table.parsed("heap", Configuration.heapExpectation) { HostSource.isName($0) ? $0 : nil }?.value
     hostVisible = try table.parsed("host_visible", Configuration.windowExpectation) { Configuration.windowSize($0) }?
       .value
     blobAlignment = try table.parsed("blob_alignment", "\"4K\", \"16K\" or \"64K\"") { BlobAlignment($0) }?.value

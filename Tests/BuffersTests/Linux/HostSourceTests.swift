@@ -31,7 +31,37 @@ import Testing
     #expect(throws: SystemError.self) { try buffer.punch() }
   }
 
-  @Test func `a heap that is not there, and a name that leaves the folder, are errors`() throws {
+  static let node = ["renderD128", "card0"].map { "/dev/dri/\($0)" }.first { (try? HostSource.tried($0)) != nil }
+
+  @Test(.enabled(if: node != nil, "no node in /dev/dri whose driver makes pictures by libgbm"))
+  func `a picture by a graphics driver has rows as the driver and the plan want them`() throws {
+    let source = try HostSource.tried(try #require(Self.node))
+    let size = Size(width: 33, height: 17)
+    var constraints = Constraints()
+    constraints.strideAlignment = 96
+    let plan = try constraints.plan(size: size, format: .argb8888, from: [source])
+    let buffer = try HostBuffer(plan)
+    #expect(buffer.layout.stride % 96 == 0 && buffer.traits.kind == .dmaBuf)
+    guard case .dmaBuf(let descriptor, _) = try buffer.memory() else { return }
+    #expect(try DMABuf.size(of: descriptor.raw) >= UInt64(buffer.byteCount))
+  }
+
+  @Test func `a driver's own rows and those of consumers are multiples of both`() throws {
+    let source = HostSource.driver("/dev/dri/card0", strideAlignment: 64)
+    var constraints = Constraints()
+    constraints.strideAlignment = 48
+    let plan = try constraints.plan(size: Size(width: 40, height: 4), format: .argb8888, from: [source])
+    #expect(plan.layout.stride == 192)
+    constraints.maximumStride = 180
+    #expect(throws: Constraints.Unfit.self) {
+      _ = try constraints.plan(size: Size(width: 40, height: 4), format: .argb8888, from: [source])
+    }
+  }
+
+  @Test func `a heap or node that is not there, and a name that leaves its folder, are errors`() throws {
+    for name in ["no-such-heap", "/dev/dri/no-such-node", "/dev/dri/../null"] {
+      #expect(throws: SystemError.self) { try HostSource.tried(name) }
+    }
     let layout = try layout()
     for name in ["no-such-heap", "../null", "", "."] {
       #expect(throws: SystemError.self) { try HostBuffer(HostPlan(layout, source: .heap(name))) }

@@ -98,17 +98,17 @@ class Inside:
         self.start("hub", f"muntin hub --socket-path {self.HUB} {trust}")
         self._wait_for_socket(self.HUB)
 
-    def start_gpu(self, size, *arguments):
+    def start_gpu(self, size, *arguments, muntin="muntin"):
         arguments = " ".join(("--size", "{}x{}".format(*size), *arguments))
-        self.start("gpu", f"muntin gpu --socket-path /run/vm.sock --hub {self.HUB} --vm vm {arguments}")
-        self._wait_for_socket("/run/vm.sock")
+        self.start("gpu", f"{muntin} gpu --socket-path /run/vm.sock --hub {self.HUB} --vm vm {arguments}")
+        self._wait_for_socket("/run/vm.sock", 60)
 
     def start_compositor(self, size):
         self.start("compositor", "muntin compositor --hub {} --size {}x{}".format(self.HUB, *size))
 
-    def _wait_for_socket(self, path):
+    def _wait_for_socket(self, path, seconds=20):
         listens = f"grep -q '00010000 .* {path}$' /proc/net/unix"
-        wait_for(lambda: not self.vm.shell(f"{listens}; echo $?").startswith("1"), lambda: self.logs(), 20, 0.1)
+        wait_for(lambda: not self.vm.shell(f"{listens}; echo $?").startswith("1"), lambda: self.logs(), seconds, 0.1)
 
     def list(self, what):
         """What `muntin list` says; nothing while there is no hub."""

@@ -10,11 +10,15 @@
 
 enum { SHORTEST_WAIT = 50, LONGEST_WAIT = 1000 }; /* milliseconds */
 
+static uint64_t skipped;
+
 uint64_t muntin__now(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+  return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + skipped;
 }
+
+void muntin__skip_time(uint64_t milliseconds) { skipped += milliseconds; }
 
 /* ---- Opening ---- */
 

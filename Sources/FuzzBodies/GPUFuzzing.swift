@@ -81,8 +81,17 @@ private struct GPUMachine {
     case 12: changeMemory()
     case 13: changeDisplay()
     case 14: restart()
-    default: display.result = input.byte() & 1 == 0 ? .latched : .pending
+    default: changeDisplays(input.byte())
     }
+  }
+
+  /// Displays latch at once or later, and can use more or less than before.
+  private func changeDisplays(_ choice: UInt8) {
+    display.result = choice & 1 == 0 ? .latched : .pending
+    guard choice & 2 != 0 else { return }
+    display.constraints.strideAlignment = [1, 64, 256, 4096][Int(choice >> 2 & 3)]
+    display.constraints.widthMultiple = choice & 16 == 0 ? 1 : 7
+    for index: UInt32 in 0..<2 { try? device.constraintsChanged(of: ScanoutID(rawValue: index)) }
   }
 
   // MARK: Requests
@@ -298,6 +307,8 @@ private struct GPUMachine {
 /// A display that checks what it is told.
 private final class FuzzDisplay: DisplaySink {
   var result = FlushResult.latched
+  /// What those can use who are shown something.
+  var constraints = Constraints()
   /// Pictures that are still read.
   var held: [Picture] = []
   private var shown: [ScanoutID: ScanoutContent] = [:]
@@ -326,6 +337,8 @@ private final class FuzzDisplay: DisplaySink {
   }
 
   func cursorMoved(_ scanout: ScanoutID, x: Int32, y: Int32) {}
+
+  func constraints(of scanouts: ScanoutMask) -> Constraints { constraints }
 
   func pictureRetired(_ picture: Picture) {
     precondition(!shown.values.contains { $0.picture === picture }, "retired while it is shown")

@@ -77,6 +77,7 @@ private final class HubMachine {
   }
 
   func run() {
+    if input.byte() % 4 != 0 { begin() }
     while !input.isEmpty {
       let slot = input.next(below: fuzzed.count)
       switch input.byte() % 16 {
@@ -89,6 +90,35 @@ private final class HubMachine {
       }
     }
     fuzzed.expectNothingLeft(Self.names.first)
+  }
+
+  /// A VM that shows a picture of each kind, two displays of which one may see its memory, and one who asks: not every
+  /// input has to find that by itself.
+  private func begin() {
+    let size = Size(width: 16, height: 16)
+    guard let layout = PixelLayout(size: size, format: .xrgb8888) else { return }
+    let display = DisplayDescription(size: Size(width: 64, height: 32), refreshMillihertz: 1, output: "")
+    let setting: [(Message, Int32?, Int)] = [
+      (.hello(Hello(role: .producer, name: Self.names[0])), nil, 0), (.vmState(connected: true), nil, 0),
+      (.memoryRegister(MemoryFileID(rawValue: 1), byteCount: 65_536), sealed.raw, 0),
+      (.bufferRegister(BufferDescription(id: Self.buffers[0], layout: layout), Self.memory(.file)), sealed.raw, 0),
+      (.bufferRegister(BufferDescription(id: Self.buffers[1], layout: layout), Self.memory(.ranges)), table.raw, 0),
+      (.hello(Hello(role: .consumer, name: Self.names[0])), nil, 1), (.displayAnnounce(display), nil, 1),
+      (.hello(Hello(role: .consumer, name: Self.names[1])), nil, 2), (.displayAnnounce(display), nil, 2),
+      (.hello(Hello(role: .control, name: Self.names[2])), nil, 3),
+      (.producerLinkReady, nil, 0), (.consumerLinkReady, nil, 1),
+    ]
+    for (message, file, slot) in setting { fuzzed.say(message, descriptor: file, to: slot) }
+    for index in 0..<2 {
+      let content = ScanoutState.Content(buffer: Self.buffers[index], source: Rectangle(size))
+      let state = ScanoutState(scanout: ScanoutIndex(index), mode: Size(width: 64, height: 64), content: content)
+      fuzzed.say(.scanoutSet(state), serial: 1, to: 0)
+    }
+    fuzzed.turn()
+  }
+
+  private static func memory(_ kind: MemoryKind) -> MemoryDescription {
+    MemoryDescription(kind: kind, side: .guest, reason: .noUDMABuf, byteCount: 32_768)
   }
 
   private func say(_ message: Message, to slot: Int) {
@@ -157,8 +187,7 @@ private final class HubMachine {
 
   private func memory() -> MemoryDescription {
     let kinds: [MemoryKind] = [.file, .ranges, .ranges, .dmaBuf]
-    return MemoryDescription(
-      kind: kinds[input.next(below: 4)], side: .guest, reason: .noUDMABuf, byteCount: 32_768)
+    return Self.memory(kinds[input.next(below: 4)])
   }
 
   private func constraints() -> Constraints {

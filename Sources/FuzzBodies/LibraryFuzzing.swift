@@ -9,6 +9,10 @@ import Platform
   machine.run()
 }
 
+/// Until the library wants to connect or to ask again: a private function of it.
+@_silgen_name("muntin__skip_time")
+private func skipTime(_ milliseconds: UInt64)
+
 /// A connection over a transport that takes its packets from the input: actions of one byte each with their operands.
 private final class LibraryMachine {
   private static let types: [UInt16] = [
@@ -98,6 +102,7 @@ private final class LibraryMachine {
     case 12: isFull.toggle()
     case 13: queue(message(0x0002))
     case 14: queue(message(0x0482))
+    case 15: skipTime(UInt64(max(0, muntin_timeout(connection))))
     default: call()
     }
   }

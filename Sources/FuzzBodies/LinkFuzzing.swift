@@ -84,7 +84,7 @@ private final class LinkMachine: ProducerClientDelegate, ConsumerClientDelegate 
     case 0: turn()
     case 1: exchange()
     case 2: send(input.take(input.next(below: 300)), to: ends[side])
-    case 3: flush(input.byte() < 224 ? 1 : 600)
+    case 3: flush(input.byte() < 240 ? 1 : 1000)
     case 4: try? producer.show(pictures[input.next(below: 2)], source: Rectangle(Self.size), on: Self.scanout)
     case 5: producer.turnOff(Self.scanout)
     case 6: ends[side] = nil
@@ -98,7 +98,7 @@ private final class LinkMachine: ProducerClientDelegate, ConsumerClientDelegate 
   private func flush(_ count: Int) {
     for index in 0..<count {
       _ = producer.flush(Self.scanout, damage: rectangle())
-      if index % 4 == 3 { turn() }
+      if index % 2 == 1 { turn() }
     }
   }
 

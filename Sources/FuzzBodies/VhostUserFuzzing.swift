@@ -251,7 +251,8 @@ private struct DisplayMachine {
   }
 
   private mutating func step() {
-    switch input.byte() % 12 {
+    let action = input.byte()
+    switch action % 12 {
     case 0, 1: show()
     case 2, 3: client.damage(UInt32(input.byte() % 18), area())
     case 4: peer.read(limit: input.next(below: 50_000) + 1)
@@ -261,6 +262,14 @@ private struct DisplayMachine {
     case 8: client.requestDisplayInfo { _ in }
     case 9: client.requestEDID(scanout: UInt32(input.byte() % 18)) { _ in }
     case 10: defineCursor()
+    default: begin(action / 12)
+    }
+  }
+
+  private mutating func begin(_ choice: UInt8) {
+    switch choice % 8 {
+    case 5: client.hideCursor(scanout: 1, x: 2, y: 3)
+    case 6: client.reset()
     default: if let fresh = try? Self.connect(client) { peer = fresh }
     }
   }

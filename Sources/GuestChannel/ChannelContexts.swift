@@ -22,9 +22,13 @@ public struct ChannelOptions: Sendable {
 
 /// The CROSS_DOMAIN capability set of a card: makes the contexts that are channels.
 public final class ChannelContexts: ContextKind {
+  /// CROSS_DOMAIN.
   public let capset = CrossDomain.capset
+  /// Version 0, as others have it.
   public let capsetVersion: UInt32 = 0
+  /// Which types of channel there are.
   public let capsetBytes: [UInt8]
+  /// What a command's own word of length can say.
   public let maximumCommandByteCount = CrossDomain.maximumCommandByteCount
 
   let loop: EventLoop

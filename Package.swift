@@ -97,7 +97,8 @@ let package = Package(
     module(
       "FuzzBodies",
       [
-        "Virtqueue", "VhostUser", "GPUDevice", "Hub", "HubProtocol", "Supervisor", "Buffers", "Platform", "CMuntin",
+        "Virtqueue", "VhostUser", "GPUDevice", "GuestChannel", "CrossDomain", "Hub", "HubProtocol", "Supervisor",
+        "Buffers", "Platform", "CMuntin",
       ]),
     tests(of: "VirtioRing", ["CAllocations"]),
     tests(of: "CrossDomain"),

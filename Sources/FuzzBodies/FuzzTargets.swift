@@ -4,6 +4,7 @@ public typealias FuzzBody = @Sendable (UnsafeRawBufferPointer) -> Void
 /// All fuzz targets by name. `Scripts/fuzz` runs each of them; the tests replay Tests/Corpus/NAME through it.
 public let fuzzTargets: [String: FuzzBody] = [
   "applications": fuzzApplications,
+  "channel": fuzzChannel,
   "configuration": fuzzConfiguration,
   "displaySocket": fuzzDisplaySocket,
   "gpuDevice": fuzzGPUDevice,

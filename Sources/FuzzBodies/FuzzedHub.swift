@@ -5,7 +5,7 @@ import Platform
 /// A hub and four connections to it that say what a fuzzer wants.
 final class FuzzedHub {
   let hub: Hub
-  private let loop: EventLoop
+  let loop: EventLoop
   private let room = UnsafeMutableRawBufferPointer.allocate(byteCount: Wire.maximumPacketByteCount, alignment: 8)
   private var peers: [SharedDescriptor?] = [nil, nil, nil, nil]
 

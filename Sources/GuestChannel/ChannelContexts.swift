@@ -5,18 +5,23 @@ import HubProtocol
 import Platform
 
 /// What channels a VM's programs may open.
-public struct ChannelOptions: Sendable {
-  /// The hub's socket; nil: there are no channels to it.
-  public var hubPath: String?
+public struct ChannelOptions {
+  /// Connects to the hub.
+  public var connect: () throws(SystemError) -> FileDescriptor
   /// The VM's name, towards the hub.
   public var vm: PeerName
   /// The most channels at a time.
   public var maximumCount = 32
 
-  /// Channels to a hub in the name of a VM.
-  public init(hubPath: String?, vm: PeerName) {
-    self.hubPath = hubPath
+  /// Channels to the hub that `connect` reaches, in the name of a VM.
+  public init(vm: PeerName, connect: @escaping () throws(SystemError) -> FileDescriptor) {
     self.vm = vm
+    self.connect = connect
+  }
+
+  /// Channels to a hub by its socket, in the name of a VM.
+  public init(hubPath: String, vm: PeerName) {
+    self.init(vm: vm) { () throws(SystemError) in try UnixSocket.connect(path: hubPath, kind: .sequencedPacket) }
   }
 }
 
@@ -43,7 +48,7 @@ public final class ChannelContexts: ContextKind {
     self.options = options
     self.loop = loop
     self.note = note
-    capsetBytes = CrossDomainCapabilities(channels: options.hubPath == nil ? [] : [.hub]).encoded
+    capsetBytes = CrossDomainCapabilities(channels: [.hub]).encoded
   }
 
   /// How many channels there are.
@@ -66,7 +71,7 @@ public final class ChannelContexts: ContextKind {
   func makeService(
     _ type: ChannelType, _ access: ContextAccess, ready: @escaping () -> Void
   ) throws(GPUError) -> any ChannelService {
-    guard type == .hub, let path = options.hubPath else {
+    guard type == .hub else {
       throw .contextCommand("no channels of type \(type.rawValue)")
     }
     guard lingering.count < options.maximumCount else { throw .contextCommand("earlier channels have not ended yet") }
@@ -78,7 +83,7 @@ public final class ChannelContexts: ContextKind {
       guard let self, let channel else { return }
       lingering[ObjectIdentifier(channel)] = isLingering ? channel : nil
     }
-    channel.connect(path: path, loop: loop)
+    channel.start(loop, options.connect)
     return channel
   }
 

@@ -49,9 +49,9 @@ final class HubChannel: ChannelService {
   }
 
   /// Connects; where there is no hub, the channel is over at once, which its program is told.
-  func connect(path: String, loop: EventLoop) {
+  func start(_ loop: EventLoop, _ connect: () throws(SystemError) -> FileDescriptor) {
     do throws(SystemError) {
-      let connection = try HubConnection(try UnixSocket.connect(path: path, kind: .sequencedPacket), loop: loop)
+      let connection = try HubConnection(try connect(), loop: loop)
       connection.handler = self
       self.connection = connection
     } catch {

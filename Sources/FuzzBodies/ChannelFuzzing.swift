@@ -1,0 +1,226 @@
+import Buffers
+import CrossDomain
+import GPUDevice
+import GuestChannel
+import Hub
+import HubProtocol
+import Platform
+import Virtqueue
+
+/// Lets programs in a guest say anything over their channels to a hub where another party offers and grants; in the end
+/// nothing of them may be left.
+@Sendable public func fuzzChannel(_ input: UnsafeRawBufferPointer) {
+  // The machine's own resources may run out; that says nothing about the channel.
+  guard let machine = try? ChannelMachine(FuzzInput(input)) else { return }
+  machine.run()
+}
+
+/// A card with three contexts of a guest's and a hub. The input: actions of one byte each with their operands.
+private final class ChannelMachine {
+  private static let names = ["a", "b"].compactMap { PeerName($0) }
+  private static let buffers = (1...3).map { BufferID(high: 0x4000, low: 2 << 62 | UInt64($0)) }
+  private static let requestRoom = 8192
+
+  private var input: FuzzInput
+  private let fuzzed: FuzzedHub
+  private let arena: GuestArena
+  private let driver: VirtqueueDriver
+  private let device: GPUDevice
+  private let contexts: ChannelContexts
+  private let window = FuzzWindow()
+  private let display = NoDisplay()
+  private let request: GuestAddress
+  private let reply: GuestAddress
+  private let ring: GuestAddress
+  private let sealed: FileDescriptor
+  private var lastFence: UInt64 = 0
+
+  init(_ input: FuzzInput) throws {
+    guard let vm = Self.names.first else { throw SystemError(call: "name", code: 0) }
+    self.input = input
+    let fuzzed = try FuzzedHub()
+    self.fuzzed = fuzzed
+    arena = try GuestArena(count: 1 << 20)
+    driver = try VirtqueueDriver(arena: arena, size: 16, format: .split)
+    request = try arena.allocate(Self.requestRoom, alignment: 4096)
+    reply = try arena.allocate(4608, alignment: 4096)
+    ring = try arena.allocate(8192, alignment: 4096)
+    sealed = try SharedMemoryFile(name: "fuzz", count: 65_536).readOnly()
+    var options = ChannelOptions(vm: vm) { () throws(SystemError) in
+      let (near, far) = try UnixSocket.pair(.sequencedPacket).take()
+      fuzzed.hub.serve(FileDescriptor(adopting: far))
+      return FileDescriptor(adopting: near)
+    }
+    options.maximumCount = 3
+    contexts = ChannelContexts(options, loop: fuzzed.loop)
+    var configuration = GPUConfiguration(limits: .usualLimits(hostAllocated: 1 << 20), maximumResources: 20)
+    configuration.allocation = .host
+    configuration.hostVisible = 1 << 20
+    device = GPUDevice(configuration: configuration, sink: display, contextKinds: [contexts])
+    device.featuresAccepted(device.deviceFeatures)
+    device.memoryChanged(arena.memory)
+    device.sharedMemoryWindowChanged(window)
+    let queue = try Virtqueue(index: 0, configuration: driver.configuration, memory: arena.memory)
+    device.start(queue)
+    fuzzed.say(.hello(Hello(role: .producer, name: vm)), to: 0)
+    fuzzed.say(.hello(Hello(role: .application, name: vm)), to: 1)
+    fuzzed.turn()
+  }
+
+  func run() {
+    while !input.isEmpty { step() }
+    device.reset()
+    window.answerAll(device, succeeded: true)
+    window.answerAll(device, succeeded: true)
+    fuzzed.turn()
+    fuzzed.expectNothingLeft(Self.names.last)
+    for _ in 0..<4 { fuzzed.turn() }
+    precondition(contexts.count == 0 && contexts.lingeringCount == 0, "a channel outlived its hub")
+    precondition(device.ledger.totals.hostAllocated == 0, "memory outlived its channel")
+  }
+
+  private func step() {
+    switch input.byte() % 16 {
+    case 0, 1: open()
+    case 2: send(.contextDestroy)
+    case 3: send(Command.resourceUnref(resource()))
+    case 4: hostBlob()
+    case 5: window.answerAll(device, succeeded: input.byte() % 4 != 0)
+    case 6: send(.resourceMapBlob(resource(), offset: UInt64(input.byte() % 8) << 16))
+    case 7, 8: fuzzed.turn()
+    case 9: fuzzed.say(.application(theirs()), serial: 1, descriptor: nil, to: 1)
+    case 10: offerTheirs()
+    case 11: disturb()
+    default: submit()
+    }
+  }
+
+  private func disturb() {
+    switch input.byte() % 8 {
+    case 0: device.reset()
+    case 1: fuzzed.drop(Int(input.byte() & 1))
+    case 2: send(.resourceUnmapBlob(resource()))
+    case 3: send(.resourceDetachBacking(resource()))
+    default: fuzzed.drain(1)
+    }
+  }
+
+  // MARK: The guest
+
+  private func context() -> ContextID { ContextID(rawValue: UInt32(input.byte() % 4)) }
+  private func resource() -> ResourceID { ResourceID(rawValue: UInt32(input.byte() % 12)) }
+  private func id() -> BufferID { Self.buffers[input.next(below: Self.buffers.count)] }
+  private func access() -> BufferAccess { input.byte() % 2 == 0 ? .read : .readWrite }
+
+  private func send(_ command: Command, tail: [UInt8] = [], context: ContextID? = nil) {
+    lastFence += 1
+    let onRing = input.byte() % 4 == 0
+    let bytes =
+      command.encoded(
+        flags: onRing ? [.fence, .ringIndex] : [], fence: FenceID(rawValue: lastFence),
+        context: context ?? self.context(),
+        ring: onRing ? 1 : 0) + tail
+    guard bytes.count <= Self.requestRoom else { return }
+    arena.bytes(at: request, count: bytes.count).copyBytes(from: bytes)
+    let readable = [VirtqueueDriver.Buffer(request, UInt32(bytes.count))]
+    let writable = [VirtqueueDriver.Buffer(reply, 4608)]
+    guard driver.add(readable: readable, writable: writable, indirect: true) != nil else { return }
+    device.kicked(queue: 0)
+    while driver.poll() != nil {}
+  }
+
+  /// A context with its ring.
+  private func open() {
+    let context = context()
+    let id = resource()
+    send(.contextCreate(nameLength: 0, kind: CrossDomain.capset), context: context)
+    let byteCount: UInt32 = input.byte() % 4 == 0 ? 64 : 4096
+    let blob = Command.CreateBlob(
+      resource: id, memory: 1, flags: 1, entryCount: 1, blob: 0, byteCount: UInt64(byteCount))
+    send(
+      .resourceCreateBlob(blob), tail: MemoryEntry(address: ring, length: byteCount).encoded, context: context)
+    send(.contextAttachResource(id), context: context)
+    submit(.initialize(queryRing: id.rawValue, channelRing: id.rawValue, .hub), context)
+    if input.byte() % 8 != 0, let name = Self.names.last {
+      submit(.send(Transmission(Message.hello(Hello(role: .application, name: name)).encoded(serial: 0))), context)
+      submit(.poll, context)
+    }
+    fuzzed.turn()
+  }
+
+  private func hostBlob() {
+    let context = context()
+    let id = resource()
+    let number = input.byte() % 2 == 0 ? 0 : UInt64(input.byte()) | (input.byte() % 4 == 0 ? 0x8000_0000 : 0)
+    let blob = Command.CreateBlob(
+      resource: id, memory: 2, flags: 3, entryCount: 0, blob: number, byteCount: UInt64(input.byte() % 4) << 12)
+    send(.resourceCreateBlob(blob), context: context)
+    send(.contextAttachResource(id), context: context)
+  }
+
+  private func submit(_ command: CrossDomainCommand, _ context: ContextID) {
+    guard let bytes = command.encoded else { return }
+    send(.submit3D(byteCount: UInt32(bytes.count), fenceCount: 0), tail: bytes, context: context)
+  }
+
+  private func submit() {
+    let context = context()
+    switch input.byte() % 8 {
+    case 0: submit(.poll, context)
+    case 1:
+      let bytes = [UInt8](input.take(input.next(below: 500)))
+      send(
+        .submit3D(byteCount: UInt32(bytes.count), fenceCount: UInt32(input.byte() % 8 / 7)), tail: bytes,
+        context: context)
+    case 2:
+      submit(
+        .getImageRequirements(
+          ImageQuery(width: UInt32(input.byte()), height: UInt32(input.byte()), format: PixelFormat.xrgb8888.rawValue)),
+        context)
+    default:
+      let hasResource = input.byte() % 2 == 0
+      let data = Message.application(message()).encoded(serial: UInt64(input.byte()), carriesDescriptor: hasResource)
+      let resource = Transmission.Identifier(number: resource().rawValue, kind: .blob)
+      submit(.send(Transmission(data, identifiers: hasResource ? [resource] : [])), context)
+    }
+  }
+
+  private func message() -> ApplicationMessage {
+    switch input.next(below: 10) {
+    case 0, 1, 2: .offer(offer())
+    case 3: .withdraw(id())
+    case 4: .update(BufferUpdate(id: id(), damage: .empty, generation: UInt64(input.byte())))
+    case 5, 6: .acquire(Acquisition(.id(id()), access: access(), wantsUpdates: input.byte() % 2 == 0))
+    case 7: .release(id())
+    case 8: .query(BufferQuery())
+    default: .done(id(), generation: UInt64(input.byte()))
+    }
+  }
+
+  private func offer() -> BufferOffer {
+    guard let layout = PixelLayout(size: Size(width: 32, height: 32), format: .xrgb8888) else {
+      fatalError("a layout that is right")
+    }
+    return BufferOffer(
+      buffer: BufferDescription(id: id(), layout: layout), memory: MemoryDescription(hostFileOf: layout),
+      isWritable: input.byte() % 2 == 0)
+  }
+
+  // MARK: The other party
+
+  private func theirs() -> ApplicationMessage {
+    guard let vm = Self.names.first else { fatalError("a name that is right") }
+    switch input.next(below: 4) {
+    case 0: return .grant(GrantRequest(to: Party(.vm, vm), object: .everything, access: access()))
+    case 1: return .revoke(GrantID(rawValue: UInt64(input.byte() % 4)))
+    case 2: return .update(BufferUpdate(id: id(), damage: .empty, generation: UInt64(input.byte())))
+    default: return .withdraw(id())
+    }
+  }
+
+  private func offerTheirs() {
+    var offer = offer()
+    offer.isWritable = false
+    fuzzed.say(.application(.offer(offer)), serial: 2, descriptor: sealed.raw, to: 1)
+  }
+}

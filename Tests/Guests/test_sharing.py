@@ -39,6 +39,20 @@ class Guests:
             vm.boot()
         return self._inside[name]
 
+    def restart(self, name, how):
+        """Ends a guest with all that runs in it, and boots it again: "reset" by its button, "kill" by kill -9 of QEMU."""
+        vm = self[name].vm
+        if how == "reset":
+            vm.qmp("system_reset")
+            vm.console.wait_until_ready()
+            self._inside[name] = Inside(vm)
+            return
+        vm.kill()
+        for socket in (vm.qmp_path, vm.serial_path):
+            socket.unlink()
+        del self._inside[name]
+        _ = self[name]
+
     def grant(self, *arguments):
         """Lets b use buffers of a; the grant's number."""
         return self.up.ask("grant", "vm:a", "vm:b", *arguments).stdout.strip()
@@ -252,6 +266,36 @@ def test_a_buffer_is_offered_again_to_a_hub_that_was_restarted(guests):
     guests["a"].wait_for_line("clock", "waiting for it to come back")
     wait_for(lambda: [buffer["id"] for buffer in guests.exports()] == [identifier], lambda: f"{guests.exports()}", 20)
     guests.grant("--name", "clock")
+    guests["b"].vm.shell("muntin-guest import clock --png /run/clock.png")
+    picture = guests["b"].picture("/run/clock.png")
+    assert difference(picture, painted(SIZE, number_of(picture))) is None
+
+
+@pytest.mark.parametrize("end", ["reset", "kill"])
+def test_end_of_the_owners_machine_is_said_and_leaves_no_memory_behind(guests, end):
+    before = guests["b"] and guests.memory("b")
+    export(guests, more="--pattern --rate 5")
+    guests.grant("--name", "clock")
+    guests["b"].start("follow", "muntin-guest import clock --follow 'echo update'")
+    guests["b"].wait_for_line("follow", "^update")
+    guests.restart("a", end)
+    guests["b"].wait_for_line("follow", "took it back, or is gone")
+    wait_for(lambda: guests.memory("b") == before, lambda: f"{guests.memory('b')}, before {before}")
+    export(guests, more="--pattern --frames 1")
+    guests["b"].vm.shell("muntin-guest import clock --png /run/clock.png")
+    assert difference(guests["b"].picture("/run/clock.png"), painted(SIZE, 1)) is None
+
+
+@pytest.mark.parametrize("access", ["read", "read-write"])
+@pytest.mark.parametrize("end", ["reset", "kill"])
+def test_end_of_the_importing_machine_leaves_the_owner_alone(guests, end, access):
+    export(guests, more="--pattern --rate 5 --writable")
+    guests.grant("--name", "clock", "--access", access)
+    guests["b"].start("follow", f"muntin-guest import clock --access {access} --follow 'echo update'")
+    guests["b"].wait_for_line("follow", "^update")
+    guests.restart("b", end)
+    wait_for(lambda: [buffer["leases"] for buffer in guests.exports()] == [0], lambda: f"{guests.exports()}")
+    assert guests.memory("b")[1] == 0
     guests["b"].vm.shell("muntin-guest import clock --png /run/clock.png")
     picture = guests["b"].picture("/run/clock.png")
     assert difference(picture, painted(SIZE, number_of(picture))) is None

@@ -16,7 +16,7 @@ export SWIFT_BACKTRACE = enable=no
 help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
-build: ## installs what building needs, and builds .build/release/muntin and libmuntin
+build: ## installs what building needs, and builds .build/release/muntin, muntin-guest and libmuntin
 	Scripts/install-packages build
 	Scripts/build
 
@@ -36,8 +36,10 @@ check: ## formatting, and warnings as errors
 	Scripts/check
 
 install: ## installs to PREFIX (/usr/local), below DESTDIR if that is set; build first
-	@test -x $(MUNTIN) || { echo "$(MUNTIN) is missing: run make build first" >&2; exit 1; }
+	@for program in $(MUNTIN) $(MUNTIN)-guest; do \
+		test -x $$program || { echo "$$program is missing: run make build first" >&2; exit 1; }; done
 	install -D -s -m 755 $(MUNTIN) $(DESTDIR)$(bindir)/muntin
+	install -D -s -m 755 $(MUNTIN)-guest $(DESTDIR)$(bindir)/muntin-guest
 	mkdir -p $(DESTDIR)$(libexecdir) $(DESTDIR)$(descriptordir)
 	$(fill_in) Packaging/muntin-gpu.in >$(DESTDIR)$(libexecdir)/muntin-gpu
 	chmod 755 $(DESTDIR)$(libexecdir)/muntin-gpu

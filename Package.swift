@@ -34,6 +34,7 @@ let package = Package(
   name: "muntin",
   products: [
     .executable(name: "muntin", targets: ["muntin"]),
+    .executable(name: "muntin-guest", targets: ["muntin-guest"]),
     .executable(name: "muntin-bench", targets: ["MuntinBench"]),
     .library(name: "FuzzBodies", targets: ["FuzzBodies"]),
   ],
@@ -45,6 +46,7 @@ let package = Package(
     // C: system calls that Swift cannot import, and the libraries.
     .target(name: "CPOSIX"),
     .target(name: "CLinux"),
+    .target(name: "CDRM"),
     .systemLibrary(name: "CPixman", pkgConfig: "pixman-1", providers: [.apt(["libpixman-1-dev"])]),
     .target(name: "CVNC"),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
@@ -76,16 +78,27 @@ let package = Package(
       "GPUBackend",
       ["GuestChannel", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
     module("Supervisor", ["Buffers", "Platform", logging]),
+    module("Listing"),
 
     // Executables.
     module(
       "MuntinCommands",
       [
-        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "CPixman", "CVNC",
-        "CPNG", logging,
+        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "Listing", "CPixman",
+        "CVNC", "CPNG", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(name: "muntin", dependencies: ["MuntinCommands"], swiftSettings: settings),
+    // What runs in guests: one file that needs nothing there.
+    .target(
+      name: "MuntinGuest",
+      dependencies: [
+        "CrossDomain", "HubProtocol", "Buffers", "Platform", "Listing", "CDRM", "CPNG",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: settings, linkerSettings: [.linkedLibrary("z"), .linkedLibrary("m")]),
+    .executableTarget(
+      name: "muntin-guest", dependencies: ["MuntinGuest"], swiftSettings: settings,
+      linkerSettings: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
     .executableTarget(
       name: "MuntinBench",
       dependencies: [
@@ -119,7 +132,10 @@ let package = Package(
       of: "GPUBackend",
       ["muntin", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
-    tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform"]),
+    tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform", "Listing"]),
+    tests(
+      of: "MuntinGuest",
+      ["HubProtocol", "Buffers", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
     .target(
       name: "LifeSupport", dependencies: ["GPUDevice", "VhostUser", "Virtqueue", "Buffers", "Platform"],
       path: "Tests/LifeSupport", swiftSettings: settings),

@@ -1,5 +1,6 @@
 import Buffers
 import HubProtocol
+import Listing
 
 /// What a hub lists, for people and for programs.
 struct HubList {

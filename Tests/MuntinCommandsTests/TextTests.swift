@@ -1,6 +1,7 @@
 import Buffers
 import Hub
 import HubProtocol
+import Listing
 import Supervisor
 import Testing
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Listing
 
 /// `muntin doctor`.
 struct DoctorCommand: ParsableCommand {

@@ -3,6 +3,7 @@ import Buffers
 import GPUBackend
 import Glibc
 import HubProtocol
+import Listing
 import Logging
 import Platform
 import Supervisor

@@ -1,5 +1,6 @@
 import ArgumentParser
 import HubProtocol
+import Listing
 
 /// `muntin list`.
 struct ListCommand: ParsableCommand {

@@ -1,3 +1,5 @@
+import Listing
+
 /// One thing that `muntin doctor` looked at.
 struct Finding: Equatable {
   /// How good it is.

@@ -7,6 +7,8 @@ PROJECT = Path(__file__).resolve().parents[3]
 CACHE = Path(os.environ.get("MUNTIN_CACHE", PROJECT / ".cache"))
 GUEST = CACHE / "guest"
 MUNTIN = Path(os.environ.get("MUNTIN", PROJECT / ".build/release/muntin")).absolute()
+# What guests run that take part.
+MUNTIN_GUEST = Path(os.environ.get("MUNTIN_GUEST", f"{MUNTIN}-guest")).absolute()
 # What tests run inside a guest; `swift test` builds it.
 INSIDE_GUEST = Path(os.environ.get("MUNTIN_INSIDE_GUEST", PROJECT / ".build/debug/InsideGuest")).absolute()
 QEMU = Path(os.environ.get("MUNTIN_QEMU", "/usr/bin/qemu-system-x86_64"))

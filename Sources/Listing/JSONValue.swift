@@ -1,5 +1,5 @@
 /// A value that `--json` prints. Members keep the order in which they are written.
-indirect enum JSONValue: Equatable, CustomStringConvertible {
+public indirect enum JSONValue: Equatable, Sendable, CustomStringConvertible {
   case null
   case boolean(Bool)
   case integer(Int)
@@ -7,17 +7,18 @@ indirect enum JSONValue: Equatable, CustomStringConvertible {
   case array([JSONValue])
   case object([(key: String, value: JSONValue)])
 
-  static func == (left: JSONValue, right: JSONValue) -> Bool {
+  /// Equal when they print the same.
+  public static func == (left: JSONValue, right: JSONValue) -> Bool {
     left.description == right.description
   }
 
   /// The number, as long as it can be one.
-  static func count(_ number: some BinaryInteger) -> JSONValue {
+  public static func count(_ number: some BinaryInteger) -> JSONValue {
     .integer(Int(clamping: number))
   }
 
   /// Everything on one line.
-  var description: String {
+  public var description: String {
     switch self {
     case .null: "null"
     case .boolean(let value): "\(value)"
@@ -30,7 +31,7 @@ indirect enum JSONValue: Equatable, CustomStringConvertible {
   }
 
   /// An array with one element a line, for people and for `diff`.
-  var lines: String {
+  public var lines: String {
     guard case .array(let values) = self, !values.isEmpty else { return description }
     return "[\n  \(values.map(\.description).joined(separator: ",\n  "))\n]"
   }

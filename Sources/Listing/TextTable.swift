@@ -1,13 +1,15 @@
 /// Rows under a heading, in columns as wide as they need.
-struct TextTable: CustomStringConvertible {
+public struct TextTable: CustomStringConvertible {
   /// A column's heading, and where its cells stand.
-  struct Column {
-    enum Side { case left, right }
+  public struct Column: Sendable {
+    /// The side of its column.
+    public enum Side: Sendable { case left, right }
 
     let heading: String
     let side: Side
 
-    init(_ heading: String, _ side: Side = .left) {
+    /// A column; text stands left.
+    public init(_ heading: String, _ side: Side = .left) {
       self.heading = heading
       self.side = side
     }
@@ -16,16 +18,18 @@ struct TextTable: CustomStringConvertible {
   private let columns: [Column]
   private var rows: [[String]] = []
 
-  init(_ columns: [Column]) {
+  /// A table without rows.
+  public init(_ columns: [Column]) {
     self.columns = columns
   }
 
   /// Adds a row; control characters, which a VM's name could bring, are shown as "?".
-  mutating func add(_ row: [String]) {
+  public mutating func add(_ row: [String]) {
     rows.append(row.map(Self.printable))
   }
 
-  var description: String {
+  /// The heading and the rows, a line each.
+  public var description: String {
     let lines = [columns.map(\.heading)] + rows
     let widths = columns.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
     return lines.map { line(of: $0, widths) }.joined(separator: "\n")
@@ -48,9 +52,9 @@ struct TextTable: CustomStringConvertible {
 }
 
 /// Numbers of bytes for people.
-enum ByteText {
+public enum ByteText {
   /// With one decimal, in the unit that leaves one to three digits before it.
-  static func of(_ bytes: UInt64) -> String {
+  public static func of(_ bytes: UInt64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"]
     var value = Double(bytes)
     var unit = 0

@@ -1,0 +1,62 @@
+import ArgumentParser
+import Buffers
+import Platform
+
+/// `muntin-guest import`.
+struct GuestImportCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "import",
+    abstract: "Uses a buffer of another virtual machine or program.",
+    discussion: """
+      Without --follow the picture is written once. With it the file, if one is named, is written anew for each update, and \
+      then the command is run by sh; its environment holds MUNTIN_GENERATION, MUNTIN_DAMAGE (x y width height), \
+      MUNTIN_SIZE, MUNTIN_NAME, MUNTIN_OWNER and MUNTIN_BUFFER. While it runs the owner waits with its next frame, for \
+      a moment. It ends when the command fails, or the buffer is taken away.
+
+      EXAMPLES
+        muntin-guest import clock --png clock.png
+        muntin-guest import clock --owner ivi --raw /run/clock --follow 'echo $MUNTIN_GENERATION'
+      """
+  )
+
+  @OptionGroup var buffer: BufferOptions
+
+  @Option(help: ArgumentHelp("Write the picture as a PNG file.", valueName: "file"))
+  var png: String?
+
+  @Option(help: ArgumentHelp("Write the picture's pixels, row after row.", valueName: "file"))
+  var raw: String?
+
+  @Option(help: ArgumentHelp("Run a command for each update.", valueName: "command"))
+  var follow: String?
+
+  @OptionGroup var card: CardOptions
+
+  func validate() throws {
+    guard png == nil || raw == nil else { throw ValidationError("give one of --png and --raw") }
+    guard png != nil || raw != nil || follow != nil else {
+      throw ValidationError("give --png FILE, --raw FILE or --follow COMMAND")
+    }
+  }
+
+  private var file: PictureFile? { png.map { .png($0) } ?? raw.map { .raw($0) } }
+
+  func run() throws {
+    let importer = try Importer(try buffer.name, access: buffer.access, try card.connect())
+    if let follow { return try keepFollowing(importer, UpdateCommand(text: follow)) }
+    if try !importer.waitForWholePicture() {
+      Warning.print("the owner does not say that the picture is whole; it is taken as it is")
+    }
+    if let file { try importer.write(file) }
+    try importer.release()
+  }
+
+  private func keepFollowing(_ importer: Importer, _ command: UpdateCommand) throws {
+    while true {
+      guard let update = try importer.nextUpdate(until: .now + .seconds(3600)) else { continue }
+      if let file { try importer.write(file) }
+      try command.run(update, of: importer.info)
+      try importer.done()
+    }
+  }
+}

@@ -1,0 +1,114 @@
+import Buffers
+import HubProtocol
+import Platform
+
+/// Which buffer is to be imported.
+public enum BufferName: Equatable, Sendable, CustomStringConvertible {
+  case id(BufferID)
+  case name(PeerName, owner: Party?)
+
+  /// For people.
+  public var description: String {
+    switch self {
+    case .id(let id): "\(id)"
+    case .name(let name, nil): "\"\(name)\""
+    case .name(let name, let owner?): "\"\(name)\" of \(owner)"
+    }
+  }
+}
+
+/// A buffer of another VM or program, mapped into this one.
+public final class Importer {
+  private static let patience = Duration.seconds(3)
+
+  private let conversation: Conversation
+  private let blob: Blob
+  /// What the hub says of it.
+  public let info: BufferInfo
+  private var newest: UInt64 = 0
+
+  /// Finds the buffer, asks for it, and maps it.
+  public init(_ name: BufferName, access: BufferAccess, _ conversation: Conversation) throws(GuestError) {
+    self.conversation = conversation
+    let answer = try Self.acquire(try Self.find(name, access, conversation), name, access, conversation)
+    guard case .application(.acquired(let info)) = answer.message, let memory = answer.blob else {
+      throw .nonsense("\(answer.message.type) as the answer to ACQUIRE")
+    }
+    guard UInt64(info.buffer.layout.byteCount) <= memory.byteCount else {
+      throw .nonsense("a picture of \(info.buffer.layout.byteCount) bytes in \(memory.byteCount)")
+    }
+    self.info = info
+    blob = try .ofHost(conversation.card, byteCount: memory.byteCount, number: memory.number)
+  }
+
+  private static func find(
+    _ name: BufferName, _ access: BufferAccess, _ conversation: Conversation
+  ) throws(GuestError) -> BufferKey {
+    guard case .name(let text, let owner) = name else {
+      guard case .id(let id) = name else { throw .noSuchBuffer("\(name)") }
+      return .id(id)
+    }
+    if let owner { return .name(text, owner: owner) }
+    var query = BufferQuery()
+    query.name = text
+    query.access = access
+    let found = try conversation.buffers(query)
+    guard let first = found.first else { throw .noSuchBuffer("\(name)") }
+    guard found.count == 1 else { throw .ambiguous("\(name)", owners: found.map(\.owner)) }
+    return .id(first.buffer.id)
+  }
+
+  private static func acquire(
+    _ key: BufferKey, _ name: BufferName, _ access: BufferAccess, _ conversation: Conversation
+  ) throws(GuestError) -> Conversation.Answer {
+    do throws(GuestError) {
+      return try conversation.ask(.acquire(Acquisition(key, access: access, wantsUpdates: true)))
+    } catch {
+      guard case .refused(let refusal) = error, refusal.code == .notFound else { throw error }
+      throw .noSuchBuffer("\(name)")
+    }
+  }
+
+  // MARK: Reading
+
+  /// Waits for an update; the whole of the picture as damage is the first one's. Nil: none comes in time.
+  ///
+  /// - Throws: also when the buffer is taken away.
+  public func nextUpdate(until end: MonotonicTime) throws(GuestError) -> BufferUpdate? {
+    while let news = try conversation.next(until: end) {
+      switch news {
+      case .application(.updated(let update)) where update.id == info.buffer.id:
+        newest = update.generation
+        return update
+      case .application(.revoked(let id, _)) where id == info.buffer.id: throw .revoked
+      case .application(.retired(let id, _)) where id == info.buffer.id: throw .retired
+      default: break
+      }
+    }
+    return nil
+  }
+
+  /// Waits until the owner says that the picture is whole; false when it does not say so within seconds.
+  public func waitForWholePicture() throws(GuestError) -> Bool {
+    try nextUpdate(until: .now + Self.patience) != nil
+  }
+
+  /// Copies the picture.
+  func pixels() -> Pixels { Pixels(copying: UnsafeRawBufferPointer(blob.bytes), info.buffer.layout) }
+
+  /// Writes the picture into a file.
+  public func write(_ file: PictureFile) throws(GuestError) { try file.write(pixels()) }
+
+  /// Shows the picture on a screen of the card's.
+  func show(on number: Int) throws(GuestError) -> Screen {
+    try Screen(number, of: conversation.card, showing: blob, info.buffer.layout)
+  }
+
+  /// The owner may draw again.
+  public func done() throws(GuestError) {
+    try conversation.say(.application(.done(info.buffer.id, generation: newest)))
+  }
+
+  /// Gives the buffer back.
+  public func release() throws(GuestError) { try conversation.say(.application(.release(info.buffer.id))) }
+}

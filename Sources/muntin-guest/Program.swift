@@ -1,0 +1,8 @@
+import MuntinGuest
+
+@main
+struct Program {
+  static func main() {
+    GuestCommand.runCommandLine()
+  }
+}

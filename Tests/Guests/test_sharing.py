@@ -1,0 +1,308 @@
+"""What one guest draws, another one has: `muntin-guest` in unmodified Linux guests with QEMU 11's generic device.
+
+Three guests serve all tests of this file: a and b have channels to the hub, c has none."""
+
+import base64
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from harness.environment import MUNTIN_GUEST
+from harness.inside import Inside, initrd_with
+from harness.machines import Vm, generic_gpu
+from harness.muntin import Screen, Up
+from harness.pictures import difference, painted
+from harness.waiting import wait_for
+
+SIZE = 320, 200
+
+
+class Guests:
+    """The display, and the guests by name, with programs that run in them."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self._initrd = initrd_with([MUNTIN_GUEST], self.folder)
+        places = {name: [Screen(x, 0, 320, 200)] for name, x in (("a", 0), ("b", 320), ("c", 640))}
+        channel = {"channel": "hub"}
+        self.up = Up(folder, places, size=(960, 200), limits={"a": channel, "b": channel}).wait_until_ready()
+        self._inside = {}
+
+    def __getitem__(self, name):
+        """A guest, which boots when it is first asked for."""
+        if name not in self._inside:
+            gpu = generic_gpu(self.up.socket(name))
+            vm = Vm(self.folder, name, gpu, version=11, initrd=self._initrd, memory=256)
+            self._inside[name] = Inside(vm)
+            vm.boot()
+        return self._inside[name]
+
+    def restart(self, name, how):
+        """Ends a guest with all that runs in it, and boots it again: "reset" by its button, "kill" by kill -9 of QEMU."""
+        vm = self[name].vm
+        if how == "reset":
+            vm.qmp("system_reset")
+            vm.console.wait_until_ready()
+            self._inside[name] = Inside(vm)
+            return
+        vm.kill()
+        for socket in (vm.qmp_path, vm.serial_path):
+            socket.unlink()
+        del self._inside[name]
+        _ = self[name]
+
+    def grant(self, *arguments):
+        """Lets b use buffers of a; the grant's number."""
+        return self.up.ask("grant", "vm:a", "vm:b", *arguments).stdout.strip()
+
+    def memory(self, name):
+        """What a guest has of the host's memory, and of others'."""
+        (ledger,) = (vm["ledger"] for vm in self.up.list("vms") if vm["name"] == name)
+        return ledger["host_memory"]["used"], ledger["imported"]["used"]
+
+    def clean(self):
+        """Ends programs and grants."""
+        for inside in self._inside.values():
+            inside.kill_all()
+        for grant in self.up.list("grants"):
+            self.up.ask("revoke", grant["number"])
+        wait_for(lambda: not self.exports(), lambda: f"nothing is offered: {self.exports()}")
+
+    def exports(self):
+        return [buffer for buffer in self.up.list("buffers") if buffer["name"]]
+
+    def kill(self):
+        for inside in self._inside.values():
+            inside.vm.kill()
+        self.up.stop()
+        self.up.process.kill()
+
+
+@pytest.fixture(scope="module")
+def started(built):
+    assert MUNTIN_GUEST.is_file(), f"{MUNTIN_GUEST} is missing: build it (make build), or name another in MUNTIN_GUEST"
+    with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
+        guests = Guests(folder)
+        try:
+            yield guests
+        finally:
+            guests.kill()
+
+
+@pytest.fixture
+def guests(started):
+    yield started
+    started.clean()
+
+
+def export(guests, name="clock", more="--pattern --frames 3"):
+    """Starts an export in a; its id."""
+    guests["a"].start(name, f"muntin-guest export {name} --size 320x200 {more}")
+    return guests["a"].wait_for_line(name, f"^exported {name} 320x200 XR24 as (.*)").group(1)
+
+
+def listed(inside):
+    """What a guest is told of a's buffers; it is told of its own screens, too."""
+    return [buffer for buffer in json.loads(inside.vm.shell("muntin-guest list --json")) if buffer["owner"] == "vm:a"]
+
+
+def said(inside, command):
+    """What a command says that fails."""
+    return inside.vm.shell(f"{command} && echo succeeded", check=False)
+
+
+def number_of(picture):
+    """Which frame of the pattern a picture shows, as its first pixel says, modulo 256."""
+    return picture.getpixel((0, 0))[2] * pow(37, -1, 256) % 256
+
+
+def test_a_granted_picture_is_imported_to_the_last_bit(guests):
+    identifier = export(guests, more="--pattern --frames 3 --property kind=pattern")
+    guests.grant("--name", "clock")
+    b = guests["b"]
+    (buffer,) = listed(b)
+    assert (buffer["id"], buffer["name"], buffer["size"], buffer["format"]) == (identifier, "clock", "320x200", "XR24")
+    assert (buffer["access"], buffer["properties"]) == ("read", {"kind": "pattern"})
+    wait_for(lambda: listed(b)[0]["generation"] == 3, "all frames are drawn")
+    for name in ("clock", "clock --owner a", identifier):
+        b.vm.shell(f"muntin-guest import {name} --png /run/clock.png")
+        assert difference(b.picture("/run/clock.png"), painted(SIZE, 3)) is None
+    b.vm.shell("muntin-guest import clock --raw /run/clock.raw")
+    pixels = base64.b64decode(b.vm.shell("base64 /run/clock.raw"))
+    expected = painted(SIZE, 3).tobytes()
+    assert (pixels[0::4], pixels[1::4], pixels[2::4]) == (expected[2::3], expected[1::3], expected[0::3])
+
+
+def test_without_a_grant_a_buffer_is_as_one_that_does_not_exist(guests):
+    identifier = export(guests)
+    b = guests["b"]
+    assert listed(b) == []
+    for there, nowhere in [
+        ("clock", "other"),
+        ("clock --owner a", "other --owner a"),
+        (identifier, "00000000-0000-4000-8000-000000000000"),
+    ]:
+        refusal = said(b, f"muntin-guest import {there} --raw /run/stolen")
+        assert "no buffer" in refusal and "muntin grant" in refusal
+        other = said(b, f"muntin-guest import {nowhere} --raw /run/stolen")
+        assert refusal.replace(there.split()[0], "X") == other.replace(nowhere.split()[0], "X")
+    assert b.vm.shell("ls /run").find("stolen") < 0
+
+
+def test_every_update_that_is_followed_is_one_whole_frame(guests):
+    export(guests, more="--pattern --rate 4")
+    guests.grant("--name", "clock")
+    b = guests["b"]
+    keep = "cp /run/now.png /run/$MUNTIN_GENERATION.png; echo $MUNTIN_GENERATION $MUNTIN_DAMAGE"
+    b.start("follow", f"muntin-guest import clock --png /run/now.png --follow '{keep}'")
+    wait_for(lambda: len(b.log("follow").splitlines()) >= 6, lambda: f"six updates:\n{b.logs()}", 30)
+    updates = [line.split() for line in b.log("follow").splitlines()[:6]]
+    generations = [int(update[0]) for update in updates]
+    assert generations == sorted(set(generations))
+    assert all(update[1:] == ["0", "0", "320", "200"] for update in updates), updates
+    frames = []
+    for generation in generations:
+        picture = b.picture(f"/run/{generation}.png")
+        frames.append(number_of(picture))
+        assert difference(picture, painted(SIZE, frames[-1])) is None
+    # Who asks for a buffer gets a generation of its own, of the same frame.
+    assert frames == sorted(frames) and len(set(frames)) >= 5
+
+
+def test_a_file_that_changes_is_an_update_of_what_differs(guests):
+    a, b = guests["a"], guests["b"]
+    a.vm.shell("head -c 256000 /dev/zero >/run/picture")
+    export(guests, more="--raw /run/picture --rate 20")
+    guests.grant("--name", "clock")
+    b.start("follow", "muntin-guest import clock --raw /run/now --follow 'echo $MUNTIN_DAMAGE; md5sum </run/now'")
+    b.wait_for_line("follow", "^0 0 320 200$")
+    a.vm.shell("printf AAAABBBB | dd of=/run/picture bs=4 seek=$((320 * 7 + 5)) conv=notrunc 2>/dev/null")
+    b.wait_for_line("follow", "^5 7 2 1$")
+    wait_for(lambda: b.log("follow").splitlines()[-1] == a.vm.shell("md5sum </run/picture").strip(), b.logs)
+
+
+def test_a_writable_buffer_is_shared_without_a_copy(guests):
+    export(guests, more="--pattern --frames 1 --writable")
+    b = guests["b"]
+    guests.grant("--name", "clock", "--access", "read-write")
+    before = guests.memory("b")
+    b.start("hold", "muntin-guest import clock --access read-write --png /run/clock.png --follow 'echo written; sleep 5'")
+    b.wait_for_line("hold", "^written")
+    assert difference(b.picture("/run/clock.png"), painted(SIZE, 1)) is None
+    wait_for(lambda: guests.memory("b")[1] > before[1] or guests.memory("b")[0] == before[0], lambda: f"{guests.memory('b')}")
+    assert guests.memory("b")[0] == before[0], "no memory of its own"
+
+
+@pytest.mark.parametrize("access", ["read", "read-write"])
+def test_a_guests_screen_shows_what_another_guest_draws(guests, access):
+    export(guests, more="--pattern --frames 2 --writable")
+    guests.grant("--name", "clock", "--access", access)
+    b = guests["b"]
+    b.start("show", f"muntin-guest show clock --kms --access {access}")
+    guests.up.wait_for_picture("b", painted(SIZE, 2))
+    guests["a"].kill("clock")
+    b.wait_for_line("show", "took it back, or is gone")
+    export(guests, more="--pattern --rate 5")
+    guests.grant("--name", "clock")
+    b.kill("show")
+    b.start("show", "muntin-guest show clock --kms")
+    frames = set()
+
+    def move():
+        picture = guests.up.look("b")
+        if difference(picture, painted(SIZE, number_of(picture))) is None:
+            frames.add(number_of(picture))
+        return len(frames) > 4
+
+    wait_for(move, lambda: f"frames {frames}:\n{b.logs()}", 30)
+
+
+def test_a_revoked_buffer_is_taken_away_and_its_owner_goes_on(guests):
+    export(guests, more="--pattern --rate 5")
+    grant = guests.grant("--name", "clock")
+    a, b = guests["a"], guests["b"]
+    before = guests.memory("b")
+    b.start("follow", "muntin-guest import clock --follow 'echo update'")
+    b.wait_for_line("follow", "^update")
+    guests.up.ask("revoke", grant)
+    b.wait_for_line("follow", "the right to use the buffer was revoked")
+    assert "no buffer" in said(b, "muntin-guest import clock --raw /run/late")
+    wait_for(lambda: guests.memory("b") == before, lambda: f"{guests.memory('b')}, before {before}")
+    a.vm.shell("kill -0 $(cat /run/clock.pid)")
+    guests.grant("--name", "clock")
+    b.vm.shell("muntin-guest import clock --png /run/again.png")
+    picture = b.picture("/run/again.png")
+    assert difference(picture, painted(SIZE, number_of(picture))) is None
+
+
+def test_death_of_the_owner_program_is_said_and_leaves_no_memory_behind(guests):
+    before = guests["a"] and guests.memory("a"), guests["b"] and guests.memory("b")
+    export(guests, more="--pattern --rate 5")
+    guests.grant("--name", "clock")
+    guests["b"].start("follow", "muntin-guest import clock --follow 'echo update'")
+    guests["b"].wait_for_line("follow", "^update")
+    guests["a"].kill("clock")
+    guests["b"].wait_for_line("follow", "took it back, or is gone")
+    wait_for(lambda: (guests.memory("a"), guests.memory("b")) == before, lambda: f"{guests.memory('a')}, {guests.memory('b')}: {before}")
+
+
+def test_death_of_the_importing_program_leaves_no_memory_behind(guests):
+    export(guests, more="--pattern --rate 5")
+    guests.grant("--name", "clock")
+    before = guests["b"] and guests.memory("b")
+    guests["b"].start("follow", "muntin-guest import clock --follow 'echo update'")
+    guests["b"].wait_for_line("follow", "^update")
+    guests["b"].kill("follow")
+    wait_for(lambda: guests.memory("b") == before, lambda: f"{guests.memory('b')}, before {before}")
+    guests["b"].vm.shell("muntin-guest import clock --png /run/again.png")
+
+
+def test_a_buffer_is_offered_again_to_a_hub_that_was_restarted(guests):
+    identifier = export(guests, more="--pattern --rate 5")
+    old = guests.up.kill_part("hub")
+    guests.up.wait_for_new_part("hub", instead_of=old)
+    guests["a"].wait_for_line("clock", "waiting for it to come back")
+    wait_for(lambda: [buffer["id"] for buffer in guests.exports()] == [identifier], lambda: f"{guests.exports()}", 20)
+    guests.grant("--name", "clock")
+    guests["b"].vm.shell("muntin-guest import clock --png /run/clock.png")
+    picture = guests["b"].picture("/run/clock.png")
+    assert difference(picture, painted(SIZE, number_of(picture))) is None
+
+
+@pytest.mark.parametrize("end", ["reset", "kill"])
+def test_end_of_the_owners_machine_is_said_and_leaves_no_memory_behind(guests, end):
+    before = guests["b"] and guests.memory("b")
+    export(guests, more="--pattern --rate 5")
+    guests.grant("--name", "clock")
+    guests["b"].start("follow", "muntin-guest import clock --follow 'echo update'")
+    guests["b"].wait_for_line("follow", "^update")
+    guests.restart("a", end)
+    guests["b"].wait_for_line("follow", "took it back, or is gone")
+    wait_for(lambda: guests.memory("b") == before, lambda: f"{guests.memory('b')}, before {before}")
+    export(guests, more="--pattern --frames 1")
+    guests["b"].vm.shell("muntin-guest import clock --png /run/clock.png")
+    assert difference(guests["b"].picture("/run/clock.png"), painted(SIZE, 1)) is None
+
+
+@pytest.mark.parametrize("access", ["read", "read-write"])
+@pytest.mark.parametrize("end", ["reset", "kill"])
+def test_end_of_the_importing_machine_leaves_the_owner_alone(guests, end, access):
+    export(guests, more="--pattern --rate 5 --writable")
+    guests.grant("--name", "clock", "--access", access)
+    guests["b"].start("follow", f"muntin-guest import clock --access {access} --follow 'echo update'")
+    guests["b"].wait_for_line("follow", "^update")
+    guests.restart("b", end)
+    wait_for(lambda: [buffer["leases"] for buffer in guests.exports()] == [0], lambda: f"{guests.exports()}")
+    assert guests.memory("b")[1] == 0
+    guests["b"].vm.shell("muntin-guest import clock --png /run/clock.png")
+    picture = guests["b"].picture("/run/clock.png")
+    assert difference(picture, painted(SIZE, number_of(picture))) is None
+
+
+def test_a_machine_without_a_channel_is_told_what_the_host_must_do(guests):
+    words = said(guests["c"], "muntin-guest list")
+    assert "has no channel to a hub" in words and 'channel = "hub"' in words
+    assert "no virtio-gpu card" in said(guests["c"], "mv /dev/dri /dev/drj; muntin-guest list; mv /dev/drj /dev/dri; false")
+    assert "/dev/null is no virtio-gpu card" in said(guests["c"], "muntin-guest list --card /dev/null")

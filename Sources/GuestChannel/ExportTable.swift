@@ -22,6 +22,7 @@ final class ExportTable {
   ) throws(GPUError) -> (BufferOffer, SharedDescriptor) {
     guard let memory = access.hostMemory(of: resource), memory.isOwn else { throw .notMappable(resource) }
     guard serial != 0 else { throw .contextCommand("an offer without a serial") }
+    guard isOffering[serial] == nil else { throw .contextCommand("a serial that waits for its answer") }
     guard memories[offer.buffer.id] == nil else { throw .contextCommand("an id that is in use") }
     let layout = offer.buffer.layout
     guard layout.byteCount <= memory.byteCount else {
@@ -44,10 +45,12 @@ final class ExportTable {
     }
   }
 
-  /// The hub has answered an offer.
-  func answered(serial: UInt64, isTaken: Bool) {
-    guard let id = isOffering.removeValue(forKey: serial), !isTaken else { return }
-    memories[id] = nil
+  /// The hub has taken an offer.
+  func accepted(serial: UInt64) { isOffering[serial] = nil }
+
+  /// The hub has declined an offer.
+  func declined(serial: UInt64) {
+    if let id = isOffering.removeValue(forKey: serial) { memories[id] = nil }
   }
 
   /// Nobody reads it any more.

@@ -205,8 +205,11 @@ extension HubChannel: HubConnectionHandler {
     case .application(.bufferRevoked(let id)):
       exports.empty(id)
       tell(message, serial)
-    case .application(.accepted), .error:
-      exports.answered(serial: serial, isTaken: message.type == .accepted)
+    case .application(.accepted):
+      exports.accepted(serial: serial)
+      tell(message, serial)
+    case .error(let refusal) where refusal.messageType == MessageType.bufferOffer.rawValue:
+      exports.declined(serial: serial)
       tell(message, serial)
     default: tell(message, serial)
     }
@@ -217,7 +220,7 @@ extension HubChannel: HubConnectionHandler {
       let blob = try imports.add(info, descriptor)
       tell(.application(.acquired(info)), serial, blob)
     } catch {
-      post(.application(.release(info.buffer.id)), 0)
+      if !imports.holds(info.buffer.id) { post(.application(.release(info.buffer.id)), 0) }
       let refusal = Refusal(.overLimit, about: MessageType.acquire.rawValue, reason: "\(error)")
       tell(.error(refusal), serial)
     }

@@ -26,6 +26,7 @@ final class ImportTable {
   private let access: ContextAccess
   private let allocate: (Int) throws(GPUError) -> HostMemory
   private var imports: [BufferID: Import] = [:]
+  /// What each number stands for; a buffer has one at a time.
   private var numbers: [UInt64: BufferID] = [:]
   private var lastNumber: UInt32 = 0
   /// Called when nobody in the guest uses a buffer any more.
@@ -38,15 +39,33 @@ final class ImportTable {
 
   var isEmpty: Bool { imports.isEmpty }
 
-  /// A buffer was acquired: the number that stands for it.
+  /// Whether a buffer is held.
+  func holds(_ id: BufferID) -> Bool { imports[id] != nil }
+
+  /// A buffer was acquired, or once more: the number that stands for it. Whoever may write it now, and had a copy to read,
+  /// gets the memory itself.
   func add(_ info: BufferInfo, _ descriptor: SharedDescriptor) throws(GPUError) -> Transmission.Identifier {
     let id = info.buffer.id
-    if imports[id] == nil { imports[id] = try makeImport(info, descriptor) }
-    lastNumber = lastNumber % 0x7fff_ffff + 1
-    numbers[UInt64(lastNumber)] = id
+    if !hasMemory(id, info.access) {
+      imports[id] = try makeImport(info, descriptor)
+      forgetNumber(of: id)
+      lastNumber = lastNumber % 0x7fff_ffff + 1
+      numbers[UInt64(lastNumber)] = id
+    }
+    let number = numbers.first { $0.value == id }?.key ?? 0
     return Transmission.Identifier(
-      number: lastNumber, kind: .blob, byteCount: UInt32(clamping: memory(of: id)?.byteCount ?? 0))
+      number: UInt32(clamping: number), kind: .blob, byteCount: UInt32(clamping: memory(of: id)?.byteCount ?? 0))
   }
+
+  private func hasMemory(_ id: BufferID, _ access: BufferAccess) -> Bool {
+    switch imports[id] {
+    case .shared(let weak): weak.held != nil
+    case .shadow: access == .read
+    case nil: false
+    }
+  }
+
+  private func forgetNumber(of id: BufferID) { numbers = numbers.filter { $0.value != id } }
 
   private func makeImport(_ info: BufferInfo, _ descriptor: SharedDescriptor) throws(GPUError) -> Import {
     guard let byteCount = HostMemory.wholePages(Int(clamping: info.memory.byteCount)) else {
@@ -86,7 +105,7 @@ final class ImportTable {
 
   /// The program lets go: the lease ends when no resource of the guest's has the memory any more.
   func release(_ id: BufferID) {
-    numbers = numbers.filter { $0.value != id }
+    forgetNumber(of: id)
     switch imports[id] {
     case .shared(let weak): weak.held = nil
     case .shadow: gone(id)

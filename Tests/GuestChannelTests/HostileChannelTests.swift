@@ -107,6 +107,39 @@ import Testing
     _ = second
   }
 
+  @Test("asking again and again for what it holds costs nothing, and gives the same number")
+  func again() throws {
+    let program = try GuestProgram(guest, context: 1)
+    let export = try other.export("map", resource: 7, size: ChannelTests.size, at: 0, isWritable: true)
+    _ = try world.grant("map", of: other, to: "a", .readWrite)
+    let numbers = try (0..<50).map { _ in
+      try program.ask(.acquire(Acquisition(.id(export.id)))).blob?.number
+    }
+    #expect(Set(numbers).count == 1 && guest.device.ledger.totals.hostAllocated == 8192)
+    let more = try program.ask(.acquire(Acquisition(.id(export.id), access: .readWrite))).blob
+    #expect(more?.number != numbers[0] && guest.device.ledger.totals.hostAllocated == 0, "the memory itself, no copy")
+    #expect(try guest.hostBlob(30, UInt64(numbers[0] ?? 0), 8192, context: 1) == .invalidParameter)
+    #expect(try guest.hostBlob(30, UInt64(more?.number ?? 0), 8192, context: 1) == .okNoData)
+  }
+
+  @Test("a question declined under an offer's serial does not make the offer's memory free")
+  func serials() throws {
+    let program = try GuestProgram(guest, context: 1)
+    let layout = try #require(PixelLayout(size: ChannelTests.size, format: .xrgb8888))
+    #expect(try guest.hostBlob(7, 0, 8192, context: 1) == .okNoData)
+    let offer = BufferOffer(
+      buffer: BufferDescription(id: .random(), layout: layout), memory: MemoryDescription(hostFileOf: layout))
+    try program.say(.application(.lookup(.id(.random()))), serial: 5)
+    try program.say(.application(.offer(offer)), serial: 5, resource: 7)
+    #expect(try program.say(.application(.offer(offer)), serial: 5, resource: 7) == .invalidParameter)
+    for _ in 0..<2 { _ = try program.hear() }
+    #expect(try guest.run(.resourceUnref(ResourceID(rawValue: 7))) == .okNoData)
+    #expect(guest.device.ledger.totals.hostAllocated == 8192)
+    _ = try program.ask(.withdraw(offer.buffer.id))
+    try guest.wait { guest.device.ledger.totals.hostAllocated == 0 || (try? program.hear()) == nil }
+    #expect(guest.device.ledger.totals.hostAllocated == 0)
+  }
+
   @Test("a ring that is not there, not the program's, too short or taken away ends the channel, nothing else")
   func rings() throws {
     for (context, ring): (UInt32, UInt32) in [(1, 0), (2, .max), (3, 77)] {

@@ -18,7 +18,7 @@ final class ProducerSession: Session {
   /// The VM as a party that offers and acquires.
   let endpoint: PartyEndpoint
   /// The guest's programs that take part.
-  var guests: [GuestSession] = []
+  var guests: [ApplicationSession] = []
 
   init(_ hello: Hello, vm: VirtualMachine, endpoint: PartyEndpoint, hub: Hub) {
     self.hello = hello

@@ -1,25 +1,32 @@
 import HubProtocol
 import Platform
 
-/// An application's connection: a party that is neither a VM nor a display (protocol.md section 8).
+/// The connection of a program: an application (protocol.md section 8), or a program in a guest, which speaks in the name of
+/// its VM (section 13).
 final class ApplicationSession: Session {
   let hello: Hello
   let endpoint: PartyEndpoint
+  private let whenEnded: (ApplicationSession) -> Void
 
-  init(_ hello: Hello, endpoint: PartyEndpoint) {
+  init(_ hello: Hello, endpoint: PartyEndpoint, whenEnded: @escaping (ApplicationSession) -> Void = { _ in }) {
     self.hello = hello
     self.endpoint = endpoint
+    self.whenEnded = whenEnded
   }
 
   func received(
     _ message: Message, serial: UInt64, descriptor: consuming FileDescriptor?
   ) throws(Refusal) {
     guard case .application(let message) = message else {
-      throw Refusal(.notPermitted, reason: "not an application's message")
+      throw Refusal(.notPermitted, reason: "not a program's message")
     }
     try endpoint.received(message, serial: serial, descriptor: descriptor)
   }
 
   func pump() throws(Refusal) { try endpoint.pump() }
-  func ended() { endpoint.ended() }
+
+  func ended() {
+    endpoint.ended()
+    whenEnded(self)
+  }
 }

@@ -111,6 +111,28 @@ import Virtqueue
     #expect(guest.completed() == [slow[2]] && guest.device.ledger.totals.commands == 0)
   }
 
+  @Test(
+    "a flush that waits for its display and for its ring counts once, until both are there", arguments: [true, false])
+  func both(displayFirst: Bool) throws {
+    let context = try context()
+    context.slowRings = [1]
+    try guest.picture(3)
+    #expect(try guest.show(3) == .okNoData)
+    guest.sink.result = .pending
+    let rectangle = Rectangle(x: 0, y: 0, width: 64, height: 64)
+    let token = try guest.post(.resourceFlush(ResourceID(rawValue: 3), rectangle), fence: 9, context: 1, ring: 1)
+    guest.kick()
+    #expect(guest.device.ledger.totals.commands == 1)
+    let steps = [
+      { guest.device.completeFlushes(of: ScanoutID(rawValue: 0), through: .max) },
+      { context.access.finishFences(ring: 1, through: FenceID(rawValue: 9)) },
+    ]
+    steps[displayFirst ? 0 : 1]()
+    #expect(guest.completed().isEmpty && guest.device.ledger.totals.commands == 1)
+    steps[displayFirst ? 1 : 0]()
+    #expect(guest.completed() == [token] && guest.device.ledger.totals.commands == 0)
+  }
+
   @Test("a ring of another context is another timeline")
   func twoContexts() throws {
     let first = try context(1)

@@ -87,6 +87,29 @@ import Testing
     #expect(try next.hasWelcome)
   }
 
+  @Test("all programs of a VM together have no more buffers than one connection")
+  func buffers() throws {
+    let world = try World()
+    try world.presentProducer("alpha")
+    let first = try Self.guest(world, "alpha")
+    let second = try Self.guest(world, "alpha")
+    let descriptor = try Offered("map").descriptor
+    for number in 1...Wire.maximumBuffers {
+      var offer = try #require(Self.offer)
+      offer.buffer.id = .random()
+      try first.send(.application(.offer(offer)), serial: UInt64(number), descriptors: [descriptor.raw])
+      if number % 8 == 0 { try world.wait("room") { try first.all { _, serial in serial }.last == UInt64(number) } }
+    }
+    let surplus = try #require(Self.offer)
+    try second.send(.application(.offer(surplus)), serial: 7, descriptors: [descriptor.raw])
+    try world.wait("an answer") {
+      let codes = try second.all { message, _ in if case .error(let refusal) = message { refusal.code } else { nil } }
+      return codes == [.overLimit]
+    }
+  }
+
+  private static let offer = try? Offered().offer
+
   @Test("it may not speak as a graphics card or a control program")
   func otherMessages() throws {
     let world = try World()

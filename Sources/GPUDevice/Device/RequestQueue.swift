@@ -152,7 +152,12 @@ final class RequestQueue {
   private func finishFence(at index: Int) {
     guard held[index].order.isPending else { return }
     held[index].order.isPending = false
-    waitingChanged(-1)
+    noteSettled(index)
+  }
+
+  /// One thing that a request waited for is there: it counts until all are.
+  private func noteSettled(_ index: Int) {
+    if !held[index].waits { waitingChanged(-1) }
   }
 
   /// Shared memory has changed; false when no request waits for that.
@@ -161,7 +166,7 @@ final class RequestQueue {
       return false
     }
     held[index].change = nil
-    waitingChanged(-1)
+    noteSettled(index)
     held[index].written = encode(response, change.header, held[index].chain)
     release()
     return true
@@ -174,7 +179,7 @@ final class RequestQueue {
       let other = held[index].wait.serial
       guard held[index].scanouts & bit != 0, other == serial || (earlier && other < serial) else { continue }
       held[index].scanouts &= ~bit
-      if held[index].scanouts == 0 { waitingChanged(-1) }
+      noteSettled(index)
     }
     release()
   }

@@ -43,6 +43,11 @@ extension Hub {
 
   // MARK: Buffers
 
+  /// How many buffers a party has, over all its connections: programs in a guest share their VM's room.
+  func bufferCount(of party: Party) -> Int {
+    endpoints[party].reduce(0) { $0 + $1.offers.count + $1.otherBufferCount() }
+  }
+
   /// A buffer was offered.
   func offered(_ entry: BufferEntry) {
     shareIfGranted(entry)

@@ -7,7 +7,7 @@ extension PartyEndpoint {
   func offer(
     _ offer: BufferOffer, _ serial: UInt64, _ descriptor: consuming FileDescriptor?
   ) throws(Refusal) {
-    guard offers.count + otherBufferCount() < Wire.maximumBuffers else {
+    guard hub.bufferCount(of: party) < Wire.maximumBuffers else {
       throw .overLimit("more than \(Wire.maximumBuffers) buffers")
     }
     guard let descriptor else { throw Refusal(.malformed, reason: "no descriptor") }

@@ -17,6 +17,8 @@ final class ImportTable {
     weak var memory: HostMemory?
     /// Kept until a resource was made of it, or the program lets go.
     var held: HostMemory?
+    /// Whether the guest must not have it any more, and somebody of the host's still looks.
+    var isTaken = false
     init(_ memory: HostMemory) {
       self.memory = memory
       held = memory
@@ -46,22 +48,30 @@ final class ImportTable {
   /// gets the memory itself.
   func add(_ info: BufferInfo, _ descriptor: SharedDescriptor) throws(GPUError) -> Transmission.Identifier {
     let id = info.buffer.id
-    if !hasMemory(id, info.access) {
+    if try !hasMemory(id, info.access) {
       imports[id] = try makeImport(info, descriptor)
       forgetNumber(of: id)
-      lastNumber = lastNumber % 0x7fff_ffff + 1
-      numbers[UInt64(lastNumber)] = id
     }
-    let number = numbers.first { $0.value == id }?.key ?? 0
+    let number = numbers.first { $0.value == id }?.key ?? nextNumber(for: id)
     return Transmission.Identifier(
       number: UInt32(clamping: number), kind: .blob, byteCount: UInt32(clamping: memory(of: id)?.byteCount ?? 0))
   }
 
-  private func hasMemory(_ id: BufferID, _ access: BufferAccess) -> Bool {
+  private func nextNumber(for id: BufferID) -> UInt64 {
+    lastNumber = lastNumber % 0x7fff_ffff + 1
+    numbers[UInt64(lastNumber)] = id
+    return UInt64(lastNumber)
+  }
+
+  /// Memory that the guest still has is the same again, so that there is never a second one that nobody takes away.
+  private func hasMemory(_ id: BufferID, _ access: BufferAccess) throws(GPUError) -> Bool {
     switch imports[id] {
-    case .shared(let weak): weak.held != nil
-    case .shadow: access == .read
-    case nil: false
+    case .shared(let weak):
+      guard !weak.isTaken else { throw .contextCommand("a buffer whose former memory is still shown") }
+      weak.held = weak.memory
+      return weak.held != nil
+    case .shadow: return access == .read
+    case nil: return false
     }
   }
 
@@ -122,6 +132,7 @@ final class ImportTable {
   func takeAway(_ id: BufferID) {
     switch imports[id] {
     case .shared(let weak):
+      weak.isTaken = true
       if let memory = weak.memory { access.takeAway(memory) }
     case .shadow(let shadow): shadow.empty()
     case nil: return

@@ -122,6 +122,25 @@ import Testing
     #expect(try guest.hostBlob(30, UInt64(more?.number ?? 0), 8192, context: 1) == .okNoData)
   }
 
+  @Test("memory that was let go, kept in a resource and asked for again is taken away all the same")
+  func keptAndAskedAgain() throws {
+    let program = try GuestProgram(guest, context: 1)
+    let export = try other.export("map", resource: 7, size: ChannelTests.size, at: 0, isWritable: true)
+    let grant = try world.grant("map", of: other, to: "a", .readWrite)
+    _ = try program.acquire("map", of: "b", resource: 20, at: 0, access: .readWrite)
+    try program.say(.application(.release(export.id)))
+    _ = try program.acquire("map", of: "b", resource: 21, at: 8192, access: .readWrite)
+    #expect(try guest.run(.resourceUnmapBlob(ResourceID(rawValue: 20))) == .okNoData)
+    #expect(try guest.run(.resourceUnref(ResourceID(rawValue: 20))) == .okNoData)
+    #expect(guest.window.mapped[8192] != nil)
+    _ = try other.ask(.revoke(grant))
+    guard case .application(.revoked(export.id, _)) = try program.told() else {
+      Issue.record("not told")
+      return
+    }
+    #expect(guest.window.mapped[8192] == nil)
+  }
+
   @Test("a question declined under an offer's serial does not make the offer's memory free")
   func serials() throws {
     let program = try GuestProgram(guest, context: 1)

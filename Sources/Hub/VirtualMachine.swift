@@ -128,7 +128,7 @@ final class Scanout {
   /// The newest serial that everybody who shows the scanout has latched, if the producer does not know it yet.
   var unreported: UInt64? {
     var done = lastFlushed
-    for view in views { done = min(done, view.done) }
+    for view in views where !view.consumer.isViewer { done = min(done, view.done) }
     return done > reported ? done : nil
   }
 
@@ -136,6 +136,9 @@ final class Scanout {
 
   /// Whether somebody who shows it gets its flushes by the hub.
   var isWantedByHub: Bool { views.contains { !$0.isLinked } }
+
+  /// Whether some display of those is waited for. Viewers never are.
+  var isAwaited: Bool { views.contains { !$0.isLinked && !$0.consumer.isViewer } }
 
   // MARK: Requirements
 
@@ -164,12 +167,16 @@ final class Scanout {
   var trouble: String? {
     guard let content else { return nil }
     let misfits = views.compactMap { view in
-      view.consumer.misfit(of: content.buffer).map { "display \(view.consumer.name) \($0)" }
+      view.consumer.misfit(of: content.buffer).map { "\(view.consumer.title) \($0)" }
     }
     return misfits.isEmpty ? nil : merged.disagreement ?? misfits.joined(separator: "; ")
   }
 
-  private var merged: ScanoutRequirements { ConsumerRequirements.merged(views.map(\.consumer.requirements)) }
+  private var merged: ScanoutRequirements {
+    let consumers = views.map(\.consumer)
+    return ConsumerRequirements.merged(
+      consumers.filter { !$0.isViewer }.map(\.requirements), viewers: consumers.filter(\.isViewer).map(\.requirements))
+  }
 
   // MARK: Mode
 

@@ -94,8 +94,10 @@ extension Hub {
   private func grant(_ request: GrantRequest, by party: Party?) throws(Refusal) -> GrantRecord {
     guard let owner = request.owner ?? party else { throw Refusal(.malformed, reason: "a grant without an owner") }
     guard party == nil || party == owner else { throw .noSuchBuffer }
-    if case .id(let id) = request.object {
-      guard registry.find(id, of: owner) != nil else { throw .noSuchBuffer }
+    switch request.object {
+    case .id(let id): guard registry.find(id, of: owner) != nil else { throw .noSuchBuffer }
+    case .scanout: guard owner.kind == .vm else { throw .noSuchScreen }
+    case .name, .everything: break
     }
     let grant = try grants.add(owner: owner, to: request.grantee, object: request.object, access: request.access)
     granted(grant)
@@ -113,6 +115,7 @@ extension Hub {
     case .id(let id): [registry.find(id, of: grant.owner)].compactMap { $0 }
     case .name(let name): [shared.find(name, of: grant.owner)].compactMap { $0 }
     case .everything: registry.entries(of: grant.owner)
+    case .scanout: []
     }
   }
 
@@ -126,6 +129,7 @@ extension Hub {
   private func remove(_ grant: GrantRecord) {
     guard grants.remove(grant.id) != nil else { return }
     for endpoint in endpoints[grant.grantee] { endpoint.noteRevoked(grant) }
+    endViewers(by: grant)
     for entry in entries(of: grant) where !grants.covers(entry.id, named: entry.sharing.name, of: entry.owner) {
       registry.unshare(entry)
     }

@@ -22,12 +22,12 @@ SIZE = 320, 200
 class Guests:
     """The display, and the guests by name, with programs that run in them."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, more=None):
         self.folder = Path(folder)
         self._initrd = initrd_with([MUNTIN_GUEST], self.folder)
         places = {name: [Screen(x, 0, 320, 200)] for name, x in (("a", 0), ("b", 320), ("c", 640))}
-        channel = {"channel": "hub"}
-        self.up = Up(folder, places, size=(960, 200), limits={"a": channel, "b": channel}).wait_until_ready()
+        limits = {name: {"channel": "hub", **(more or {}).get(name, {})} for name in "ab"}
+        self.up = Up(folder, places, size=(960, 200), limits=limits).wait_until_ready()
         self._inside = {}
 
     def __getitem__(self, name):
@@ -104,7 +104,7 @@ def export(guests, name="clock", more="--pattern --frames 3"):
 
 
 def listed(inside):
-    """What a guest is told of a's buffers; it is told of its own screens, too."""
+    """What a guest is told of a's buffers."""
     return [buffer for buffer in json.loads(inside.vm.shell("muntin-guest list --json")) if buffer["owner"] == "vm:a"]
 
 

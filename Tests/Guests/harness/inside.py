@@ -48,6 +48,11 @@ class Inside:
 
     # Programs
 
+    @property
+    def running(self):
+        """The names of those that were started and not killed."""
+        return set(self._running)
+
     def start(self, name, command, expect=None, seconds=20.0):
         """Starts a program in the background and waits until it has said a line that matches."""
         assert name not in self._running, f"{name} runs"

@@ -12,8 +12,8 @@ from harness.inside import Inside, initrd_with
 from harness.machines import generic_gpu
 from harness.muntin import Screen
 from harness.pictures import difference, painted, with_rectangle
+from harness.sharing import Guests, said
 from harness.waiting import wait_for
-from test_sharing import Guests, said
 
 SIZE = 320, 200
 BLACK = painted(SIZE, 0).point(lambda _: 0)
@@ -23,7 +23,7 @@ BLACK = painted(SIZE, 0).point(lambda _: 0)
 def started(built):
     assert MUNTIN_GUEST.is_file(), f"{MUNTIN_GUEST} is missing: build it (make build), or name another in MUNTIN_GUEST"
     with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
-        guests = Guests(folder, more={"a": {"share_displays": True}})
+        guests = Guests(folder, [MUNTIN_GUEST], settings={"a": {"share_displays": True}})
         try:
             yield guests
         finally:

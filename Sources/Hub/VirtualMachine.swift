@@ -172,10 +172,29 @@ final class Scanout {
     return misfits.isEmpty ? nil : merged.disagreement ?? misfits.joined(separator: "; ")
   }
 
+  /// Until when the producer goes on as if a viewer were there, after the last one has left: one that comes and goes would
+  /// make it copy whole pictures each time.
+  private(set) var isHeldUntil: MonotonicTime?
+
+  /// A viewer has left; whether somebody has to end the hold.
+  func hold(until end: MonotonicTime) -> Bool {
+    defer { isHeldUntil = end }
+    return isHeldUntil == nil
+  }
+
+  /// When to look again; nil: the hold is over.
+  func endHold() -> MonotonicTime? {
+    guard let end = isHeldUntil, end <= .now else { return isHeldUntil }
+    isHeldUntil = nil
+    noteViewers()
+    return nil
+  }
+
   private var merged: ScanoutRequirements {
     let consumers = views.map(\.consumer)
     return ConsumerRequirements.merged(
-      consumers.filter { !$0.isViewer }.map(\.requirements), viewers: consumers.filter(\.isViewer).map(\.requirements))
+      consumers.filter { !$0.isViewer }.map(\.requirements),
+      viewers: isHeldUntil == nil ? consumers.filter(\.isViewer).map(\.requirements) : [.ofViewers])
   }
 
   // MARK: Mode

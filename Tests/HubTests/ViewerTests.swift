@@ -87,6 +87,18 @@ import Testing
     try display.sendConstraints(.all)
     try world.wait("files again") { try newest()?.constraints.memoryKinds == .file }
     #expect(!viewer.isEnded)
+    let told = try newest()
+    for _ in 0..<5 {
+      let other = try Self.viewer(world)
+      _ = try other.shownLayer()
+      world.hub?.viewers.forEach { $0.peer.end("test") }
+      try world.run(for: .milliseconds(30))
+    }
+    #expect(try newest() == told, "one that comes and goes changes nothing")
+    let count = try owner.all { message, _ in if case .scanoutRequirements = message { true } else { nil } }.count
+    try world.wait("all kinds again") { try newest()?.constraints.memoryKinds == .all }
+    let after = try owner.all { message, _ in if case .scanoutRequirements = message { true } else { nil } }.count
+    #expect(after == count + 1)
   }
 
   @Test("another mode of the screen is told")

@@ -25,6 +25,9 @@ struct ConsumerRequirements {
     }
   }
 
+  /// Of any viewer: each can use files of every known format.
+  static let ofViewers = ConsumerRequirements(title: "a viewer", constraints: .unstated, isTrusted: false)
+
   /// As ``merged(_:)``, with viewers as well, unless that would leave nothing to the displays.
   static func merged(_ displays: [ConsumerRequirements], viewers: [ConsumerRequirements]) -> ScanoutRequirements {
     let wanted = merged(displays)

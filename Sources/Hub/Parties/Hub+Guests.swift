@@ -43,9 +43,25 @@ extension Hub {
     return session
   }
 
+  /// How long the owner of a screen goes on as if somebody looked.
+  static let viewerHold = Duration.seconds(1)
+
   func forget(_ viewer: ViewerSession) {
+    if let screen = viewer.screen, let vm = machines[screen.vm], let scanout = vm.existing(screen.scanout),
+      scanout.hold(until: .now + Self.viewerHold)
+    {
+      endHold(of: scanout, of: vm, at: .now + Self.viewerHold)
+    }
     viewers.removeAll { $0 === viewer }
     machines[viewer.hello.name]?.producer?.viewers.removeAll { $0 === viewer }
+  }
+
+  private func endHold(of scanout: Scanout, of vm: VirtualMachine, at end: MonotonicTime) {
+    loop.schedule(at: end) { [weak self] in
+      guard let self else { return }
+      if let next = scanout.endHold() { return endHold(of: scanout, of: vm, at: next) }
+      if let producer = vm.producer { schedule(producer.peer) }
+    }
   }
 
   /// Whether a party may see a screen, and it is there.

@@ -28,6 +28,8 @@ public final class ProducerClient {
   public weak var delegate: (any ProducerClientDelegate)?
   /// The longest a flush waits for consumers (a Linux guest waits 50 ms itself).
   public var latchLimit = Duration.milliseconds(40)
+  /// Whether the VMM maps memory for its guest read-only where it is told to; to be said before `start`.
+  public var vmmMapsReadOnly = false
 
   private let loop: EventLoop
   let link: HubLink
@@ -299,7 +301,7 @@ extension ProducerClient: HubLinkClient {
 
   private func pumpState() -> Bool {
     guard needsState else { return true }
-    guard link.send(.vmState(connected: isConnected)) else { return false }
+    guard link.send(.vmState(connected: isConnected, mapsReadOnly: vmmMapsReadOnly)) else { return false }
     needsState = false
     return true
   }

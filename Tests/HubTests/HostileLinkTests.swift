@@ -18,7 +18,7 @@ private let spot = Rectangle(x: 1, y: 2, width: 8, height: 4)
     let consumer = try world.raw()
     try consumer.becomeConsumer()
     try consumer.send(.consumerLinkReady)
-    let (client, log) = world.producer("a")
+    let (client, log) = world.producer("a", latchLimit: .milliseconds(40))
     try client.show(try picture(0xa))
     _ = try consumer.shownLayer()
     try world.wait("a link") {
@@ -54,7 +54,6 @@ private let spot = Rectangle(x: 1, y: 2, width: 8, height: 4)
     try world.turn()
     for index in 0..<ScanoutIndex.maximumCount { try link.send(.linkLatched(ScanoutIndex(index)), serial: .max) }
     try world.wait("latched") { log.latched.last?.serial == first }
-    client.latchLimit = .milliseconds(40)
     let start = MonotonicTime.now
     let second = try #require(client.flush(scanout, damage: spot))
     try world.wait("given up") { log.latched.last?.serial == second }
@@ -129,6 +128,7 @@ private let spot = Rectangle(x: 1, y: 2, width: 8, height: 4)
       world.hub?.machines[PeerName("a")!]?.existing(scanout)?.views.first?.isLinked == true
         && again.log.buffer("a") != nil
     }
+    client.latchLimit = .seconds(60)
     let serial = try #require(client.flush(scanout, damage: spot))
     try world.wait("latched") { log.latched.last?.serial == serial }
     try link.drain()

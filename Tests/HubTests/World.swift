@@ -257,6 +257,8 @@ final class RawPeer {
   private(set) var descriptorCount = 0
   /// The descriptors that came with LINK_OPEN.
   private(set) var links: [SharedDescriptor] = []
+  /// The descriptor that came with the newest ACQUIRED.
+  private(set) var memory: SharedDescriptor?
   private var sawReset = false
 
   init(world: World) throws {
@@ -316,6 +318,7 @@ final class RawPeer {
               descriptorCount += 1
               switch $0 {
               case .producerLink, .consumerLink: links.append(SharedDescriptor(descriptor))
+              case .application(.acquired): memory = SharedDescriptor(descriptor)
               default: break
               }
             }

@@ -146,7 +146,10 @@ let package = Package(
       path: "Tests/LifeParts", swiftSettings: settings),
     .target(name: "CKMS", path: "Tests/CKMS"),
     .executableTarget(
-      name: "InsideGuest", dependencies: ["CKMS", "LifeSupport", "HubProtocol", "Buffers", "Platform"],
+      name: "InsideGuest",
+      dependencies: [
+        "CKMS", "CDRM", "LifeSupport", "MuntinGuest", "CrossDomain", "HubProtocol", "Buffers", "Platform",
+      ],
       path: "Tests/InsideGuest", swiftSettings: settings),
     .testTarget(
       name: "LifeTests",

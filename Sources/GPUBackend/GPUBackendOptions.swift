@@ -31,6 +31,8 @@ public struct GPUBackendOptions: Sendable {
   public var blobAlignment = BlobAlignment.pages4K
   /// Whether the guest's programs may open channels to the hub.
   public var hubChannel = false
+  /// Whether the VMM maps memory read-only where SHMEM_MAP says so.
+  public var vmmMapsReadOnly = false
 
   /// A card with one scanout of 1280x800 that works alone.
   public init(

@@ -69,12 +69,13 @@ struct HubList {
 
   init(grants: [GrantRecord]) {
     table = TextTable([
-      .init("NUMBER", .right), .init("OWNER"), .init("TO"), .init("BUFFER"), .init("ACCESS"), .init("FROM"),
+      .init("NUMBER", .right), .init("OWNER"), .init("TO"), .init("BUFFER"), .init("ACCESS"), .init("FORM"),
+      .init("FROM"),
     ])
     for grant in grants {
       table.add([
         "\(grant.id)", "\(grant.owner)", "\(grant.grantee)", Self.object(grant.object) ?? "all", "\(grant.access)",
-        grant.isConfigured ? "configuration" : "request",
+        grant.form.map { "\($0)" } ?? "-", grant.isConfigured ? "configuration" : "request",
       ])
     }
     json = .array(grants.map(Self.json))
@@ -137,7 +138,7 @@ struct HubList {
     .object([
       ("number", .count(grant.id.rawValue)), ("owner", .string("\(grant.owner)")), ("to", .string("\(grant.grantee)")),
       ("buffer", object(grant.object).map { .string($0) } ?? .null), ("access", .string("\(grant.access)")),
-      ("configured", .boolean(grant.isConfigured)),
+      ("form", grant.form.map { .string("\($0)") } ?? .null), ("configured", .boolean(grant.isConfigured)),
     ])
   }
 

@@ -24,7 +24,8 @@ extension GrantRequest {
     let name = grant.buffer.flatMap { PeerName($0) }
     self.init(
       owner: owner, to: grantee, object: name.map { .name($0) } ?? .everything,
-      access: grant.access == .readWrite ? .readWrite : .read)
+      access: grant.access == .readWrite ? .readWrite : .read,
+      form: grant.form.map { $0 == .shared ? .shared : .shadow })
   }
 }
 

@@ -3,88 +3,23 @@
 Three guests serve all tests of this file: a and b have channels to the hub, c has none."""
 
 import base64
-import json
 import tempfile
-from pathlib import Path
 
 import pytest
 
 from harness.environment import MUNTIN_GUEST
-from harness.inside import Inside, initrd_with
-from harness.machines import Vm, generic_gpu
-from harness.muntin import Screen, Up
 from harness.pictures import difference, painted
+from harness.sharing import Guests, listed, number_of, said
 from harness.waiting import wait_for
 
 SIZE = 320, 200
-
-
-class Guests:
-    """The display, and the guests by name, with programs that run in them."""
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-        self._initrd = initrd_with([MUNTIN_GUEST], self.folder)
-        places = {name: [Screen(x, 0, 320, 200)] for name, x in (("a", 0), ("b", 320), ("c", 640))}
-        channel = {"channel": "hub"}
-        self.up = Up(folder, places, size=(960, 200), limits={"a": channel, "b": channel}).wait_until_ready()
-        self._inside = {}
-
-    def __getitem__(self, name):
-        """A guest, which boots when it is first asked for."""
-        if name not in self._inside:
-            gpu = generic_gpu(self.up.socket(name))
-            vm = Vm(self.folder, name, gpu, version=11, initrd=self._initrd, memory=256)
-            self._inside[name] = Inside(vm)
-            vm.boot()
-        return self._inside[name]
-
-    def restart(self, name, how):
-        """Ends a guest with all that runs in it, and boots it again: "reset" by its button, "kill" by kill -9 of QEMU."""
-        vm = self[name].vm
-        if how == "reset":
-            vm.qmp("system_reset")
-            vm.console.wait_until_ready()
-            self._inside[name] = Inside(vm)
-            return
-        vm.kill()
-        for socket in (vm.qmp_path, vm.serial_path):
-            socket.unlink()
-        del self._inside[name]
-        _ = self[name]
-
-    def grant(self, *arguments):
-        """Lets b use buffers of a; the grant's number."""
-        return self.up.ask("grant", "vm:a", "vm:b", *arguments).stdout.strip()
-
-    def memory(self, name):
-        """What a guest has of the host's memory, and of others'."""
-        (ledger,) = (vm["ledger"] for vm in self.up.list("vms") if vm["name"] == name)
-        return ledger["host_memory"]["used"], ledger["imported"]["used"]
-
-    def clean(self):
-        """Ends programs and grants."""
-        for inside in self._inside.values():
-            inside.kill_all()
-        for grant in self.up.list("grants"):
-            self.up.ask("revoke", grant["number"])
-        wait_for(lambda: not self.exports(), lambda: f"nothing is offered: {self.exports()}")
-
-    def exports(self):
-        return [buffer for buffer in self.up.list("buffers") if buffer["name"]]
-
-    def kill(self):
-        for inside in self._inside.values():
-            inside.vm.kill()
-        self.up.stop()
-        self.up.process.kill()
 
 
 @pytest.fixture(scope="module")
 def started(built):
     assert MUNTIN_GUEST.is_file(), f"{MUNTIN_GUEST} is missing: build it (make build), or name another in MUNTIN_GUEST"
     with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
-        guests = Guests(folder)
+        guests = Guests(folder, [MUNTIN_GUEST])
         try:
             yield guests
         finally:
@@ -101,21 +36,6 @@ def export(guests, name="clock", more="--pattern --frames 3"):
     """Starts an export in a; its id."""
     guests["a"].start(name, f"muntin-guest export {name} --size 320x200 {more}")
     return guests["a"].wait_for_line(name, f"^exported {name} 320x200 XR24 as (.*)").group(1)
-
-
-def listed(inside):
-    """What a guest is told of a's buffers; it is told of its own screens, too."""
-    return [buffer for buffer in json.loads(inside.vm.shell("muntin-guest list --json")) if buffer["owner"] == "vm:a"]
-
-
-def said(inside, command):
-    """What a command says that fails."""
-    return inside.vm.shell(f"{command} && echo succeeded", check=False)
-
-
-def number_of(picture):
-    """Which frame of the pattern a picture shows, as its first pixel says, modulo 256."""
-    return picture.getpixel((0, 0))[2] * pow(37, -1, 256) % 256
 
 
 def test_a_granted_picture_is_imported_to_the_last_bit(guests):

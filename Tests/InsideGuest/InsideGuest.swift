@@ -7,6 +7,8 @@ import LifeSupport
 ///     InsideGuest vm SOCKET WIDTHxHEIGHT blob|2d       a virtual machine that shows a picture in its own pages
 ///     InsideGuest display HUB MEMORY USE:DRIVER...     a display that gives dma-bufs to drivers of the kernel
 ///     InsideGuest lies HUB                             a producer that says of a dma-buf what is not so
+///     InsideGuest intrude ID NAME OWNER BYTES VM       a program of a VM that was granted nothing
+///     InsideGuest witness NAME VM ACCESS               a program that judges each frame of another VM's pattern
 ///
 /// The first two obey lines of their standard input and answer each. MEMORY is dma-buf or any, whether the display takes
 /// nothing else, with :BYTES if rows must be multiples of that; DRIVER one of the kernel's; USE import or show.
@@ -25,12 +27,26 @@ struct InsideGuest {
           hub: arguments[1], constraints: constraints, cards: arguments[3...].map { try Card.Use($0) }
         ).run()
       case "lies" where arguments.count == 2: try Liar(hub: arguments[1]).lie()
-      default: throw Failure("usage: InsideGuest vm SOCKET SIZE KIND | display HUB MEMORY USE:DRIVER... | lies HUB")
+      case "intrude" where arguments.count == 6: try intrude(Array(arguments.dropFirst()))
+      case "witness" where arguments.count == 4:
+        try FrameWitness(name: arguments[1], owner: arguments[2], access: arguments[3]).watch()
+      default:
+        throw Failure(
+          "usage: InsideGuest vm SOCKET SIZE KIND | display HUB MEMORY USE:DRIVER... | lies HUB | "
+            + "intrude ID NAME OWNER BYTES VM | witness NAME VM ACCESS")
       }
     } catch {
       say("error \(error)")
       exit(1)
     }
+  }
+
+  private static func intrude(_ arguments: [String]) throws {
+    let target = try Intruder.Target(
+      id: arguments[0], name: arguments[1], owner: arguments[2], byteCount: arguments[3])
+    let intruder = try Intruder(target, vm: arguments[4])
+    try intruder.intrude()
+    say("ok nothing after \(intruder.attempts) attempts")
   }
 }
 

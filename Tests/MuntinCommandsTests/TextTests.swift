@@ -127,7 +127,7 @@ import Testing
     let (camera, recorder) = (Party(.application, try name("camera")), Party(.vm, try name("alpha")))
     let list = HubList(grants: [
       GrantRecord(
-        id: GrantID(rawValue: 1), owner: camera, grantee: recorder, object: .everything, access: .read,
+        id: GrantID(rawValue: 1), owner: camera, grantee: recorder, object: .everything, access: .read, form: .shared,
         isConfigured: true),
       GrantRecord(
         id: GrantID(rawValue: 12), owner: camera, grantee: recorder, object: .name(try name("front")),
@@ -135,15 +135,15 @@ import Testing
     ])
     #expect(
       list.table.description == """
-        NUMBER  OWNER               TO        BUFFER  ACCESS      FROM
-             1  application:camera  vm:alpha  all     read        configuration
-            12  application:camera  vm:alpha  front   read-write  request
+        NUMBER  OWNER               TO        BUFFER  ACCESS      FORM    FROM
+             1  application:camera  vm:alpha  all     read        shared  configuration
+            12  application:camera  vm:alpha  front   read-write  -       request
         """)
     #expect(
       list.json.description
         == #"[{"number":1,"owner":"application:camera","to":"vm:alpha","buffer":null,"access":"read","#
-        + #""configured":true},{"number":12,"owner":"application:camera","to":"vm:alpha","buffer":"front","#
-        + #""access":"read-write","configured":false}]"#)
+        + #""form":"shared","configured":true},{"number":12,"owner":"application:camera","to":"vm:alpha","buffer":"front","#
+        + #""access":"read-write","form":null,"configured":false}]"#)
   }
 
   @Test func buffersForPeople() throws {

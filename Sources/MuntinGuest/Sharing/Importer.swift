@@ -97,6 +97,9 @@ public final class Importer {
   /// Copies the picture.
   func pixels() -> Pixels { Pixels(copying: UnsafeRawBufferPointer(blob.bytes), info.buffer.layout) }
 
+  /// The picture's memory, which the layout describes; others change it.
+  package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(blob.bytes) }
+
   /// Writes the picture into a file.
   public func write(_ file: PictureFile) throws(GuestError) { try file.write(pixels()) }
 

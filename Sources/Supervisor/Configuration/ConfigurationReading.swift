@@ -89,9 +89,8 @@ extension Configuration.Display {
 
 extension Configuration.Machine {
   private static let keys = [
-    "name", "socket", "memory_limit", "allocate", "heap", "host_visible", "blob_alignment", "channel", "limits",
-    "command",
-    "restart", "scanout",
+    "name", "socket", "memory_limit", "allocate", "heap", "host_visible", "blob_alignment", "channel",
+    "vmm_maps_read_only", "limits", "command", "restart", "scanout",
   ]
 
   fileprivate init(
@@ -111,6 +110,7 @@ extension Configuration.Machine {
       throw ConfigurationError(line: channel.line, .channelWithoutWindow(machine: name))
     }
     self.channel = channel?.value
+    vmmMapsReadOnly = try table.boolean("vmm_maps_read_only")?.value ?? false
     limits = try Self.limits(table)
     let command = try table.command("command")
     self.command = command ?? []

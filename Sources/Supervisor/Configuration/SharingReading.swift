@@ -15,7 +15,7 @@ extension Configuration.Application {
 }
 
 extension Configuration.Grant {
-  private static let keys = ["owner", "buffer", "to", "access"]
+  private static let keys = ["owner", "buffer", "to", "access", "form"]
 
   /// A right; the VMs and displays that it names must be there.
   init(_ node: TOMLNode, vms: [String], displays: [String]) throws(ConfigurationError) {
@@ -27,6 +27,12 @@ extension Configuration.Grant {
     }?.value
     let words = Configuration.Access.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
     access = try table.parsed("access", words) { Configuration.Access(rawValue: $0) }?.value ?? .read
+    let forms = Form.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
+    let form = try table.parsed("form", forms) { Form(rawValue: $0) }
+    if let form, access != .read || grantee.kind != .vm {
+      throw ConfigurationError(line: form.line, .formWithoutReader)
+    }
+    self.form = form?.value
   }
 
   private static func party(

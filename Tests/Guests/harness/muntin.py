@@ -70,7 +70,7 @@ def toml(header, values):
 class Up:
     """`muntin up` with displays and machines; ends with the test."""
 
-    def __init__(self, folder, machines, size=(1280, 400), output="headless", display=None, commands=None, limits=None):
+    def __init__(self, folder, machines, size=(1280, 400), output="headless", display=None, commands=None, limits=None, grants=()):
         self.folder = Path(folder)
         self.hub = self.folder / "hub.sock"
         self.machines = machines
@@ -78,6 +78,7 @@ class Up:
         self._display = {"name": "main", "size": f"{size[0]}x{size[1]}", "output": output, **(display or {})}
         self._commands = commands or {}
         self._limits = limits or {}
+        self._grants = grants
         self.file.write_text(self._configuration())
         self.process = Process("up", [MUNTIN, "up", self.file], folder, environment=QUIET)
 
@@ -89,7 +90,7 @@ class Up:
             for screen in screens:
                 values = {"display": screen.display, "x": screen.x, "y": screen.y}
                 text += toml("[[vm.scanout]]", {**values, "width": screen.width, "height": screen.height, **screen.more})
-        return text
+        return text + "".join(toml("[[grant]]", grant) for grant in self._grants)
 
     def place(self, **machines):
         """Gives machines other screens, as a user does who edits the file and sends SIGHUP."""

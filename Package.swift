@@ -157,7 +157,8 @@ let package = Package(
       swiftSettings: settings),
     tests(of: "MuntinBench"),
     .testTarget(
-      name: "LibraryTests", dependencies: ["muntin", "CMuntin", "Platform", "CPNG"], swiftSettings: settings),
+      name: "LibraryTests", dependencies: ["muntin", "CMuntin", "CrossDomain", "Platform", "CPNG"],
+      swiftSettings: settings),
     tests(of: "FuzzBodies"),
   ]
 )

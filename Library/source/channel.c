@@ -8,31 +8,13 @@
 #if MUNTIN_SYSTEM_LINUX
 
 #include "card.h"
+#include "cross_domain.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-/* cross_domain_protocol: commands, and where the parts of SEND and RECEIVE are. */
-enum {
-  INIT = 1,
-  POLL = 3,
-  SEND = 4,
-  RECEIVE = 5,
-  CHANNEL_RING = 1,
-  HUB_CHANNEL = 24,
-  IDENTIFIER_COUNT = 28,
-  IDENTIFIERS = 16,
-  KINDS = IDENTIFIERS + 4 * IDENTIFIER_COUNT,
-  SIZES = KINDS + 4 * IDENTIFIER_COUNT,
-  DATA = SIZES + 4 * IDENTIFIER_COUNT,
-  KIND_BLOB = 1
-};
-
-/* Room for the longest message of section 8 of the protocol. */
-enum { RING_SIZE = 4096 };
 
 struct channel_context {
   char path[64]; /* of the card; empty: the first that has a channel */
@@ -54,38 +36,25 @@ bool muntin__has_channel(void) {
   return card >= 0 || card == -EACCES;
 }
 
-/* ---- Commands ---- */
-
-static void put_command(uint8_t *at, uint8_t command, size_t size) {
-  memset(at, 0, size < DATA ? size : DATA);
-  at[0] = command;
-  at[1] = CHANNEL_RING;
-  put16(at + 2, (uint16_t)size);
-}
+/* ---- Sending ---- */
 
 /* Asks the card to say when there is something: then the open file has an event. What the ring holds is taken before. */
 static int poll_ring(struct channel_context *own) {
-  uint8_t command[16];
-  memset(own->ring, 0, DATA);
-  put_command(command, POLL, sizeof command);
+  uint8_t command[CROSS_DOMAIN_POLL_SIZE];
+  memset(own->ring, 0, CROSS_DOMAIN_RING_SIZE);
+  muntin__put_poll(command);
   return muntin__submit(own->card, command, sizeof command, true);
 }
 
 static int send_message(struct channel_context *own, const uint8_t *message, size_t size, const int *descriptor) {
-  uint8_t command[RING_SIZE];
-  struct blob blob;
-  if (size > sizeof command - DATA) return -EMSGSIZE;
-  put_command(command, SEND, DATA + size);
-  put32(command + 12, (uint32_t)size);
-  memcpy(command + DATA, message, size);
+  uint8_t command[CROSS_DOMAIN_RING_SIZE];
+  struct blob blob = {0, 0};
   if (descriptor != NULL) {
     int result = muntin__import_blob(own->card, *descriptor, &blob);
     if (result < 0) return result;
-    put32(command + 8, 1);
-    put32(command + IDENTIFIERS, blob.resource);
-    put32(command + KINDS, KIND_BLOB);
   }
-  int result = muntin__submit(own->card, command, DATA + size, false);
+  size_t length = muntin__put_send(command, message, size, blob.resource);
+  int result = length == 0 ? -EMSGSIZE : muntin__submit(own->card, command, length, false);
   if (descriptor != NULL) muntin__forget_blob(own->card, &blob);
   return result;
 }
@@ -122,37 +91,34 @@ static void forget_offset(uint8_t *message, size_t size) {
   if (size >= OFFSET + 8 && muntin__get_header(message).type == ACQUIRED) put64(message + OFFSET, 0);
 }
 
-/* Takes an entry of the ring apart, which is the library's own copy: the message's length, or 0 at the channel's end.
- * *count: as in muntin_transport. */
-static ssize_t take_entry(struct channel_context *own, const uint8_t *entry, void *bytes, size_t room, int *descriptors,
-                          size_t *count) {
-  uint32_t identifiers = get32(entry + 8), size = get32(entry + 12);
+/* Makes a packet of an entry: its length, 0 at the channel's end. *count: as in muntin_transport. */
+static ssize_t take(struct channel_context *own, const uint8_t *entry, void *bytes, size_t room, int *descriptors,
+                    size_t *count) {
+  struct received received;
   bool has_room = *count > 0;
   *count = 0;
-  if (entry[0] == 0) return 0;
-  bool is_whole = entry[0] == RECEIVE && size <= RING_SIZE - DATA && size <= room && identifiers <= has_room;
-  if (!is_whole) return -EMSGSIZE;
-  memcpy(bytes, entry + DATA, size);
-  if (identifiers == 0 || size == 0) return (ssize_t)size;
-  if (get32(entry + KINDS) != KIND_BLOB) return -EMSGSIZE;
-  int fd = take_blob(own, get32(entry + IDENTIFIERS), get32(entry + SIZES));
+  bool is_good = muntin__get_received(entry, &received) && received.size <= room && (has_room || !received.has_blob);
+  if (!is_good) return -EMSGSIZE;
+  memcpy(bytes, received.message, received.size);
+  if (!received.has_blob) return (ssize_t)received.size;
+  int fd = take_blob(own, received.blob_number, received.blob_size);
   if (fd < 0) return fd;
   descriptors[0] = fd;
   *count = 1;
-  forget_offset(bytes, size);
-  return (ssize_t)size;
+  forget_offset(bytes, received.size);
+  return (ssize_t)received.size;
 }
 
 static ssize_t channel_receive(void *context, void *bytes, size_t room, int *descriptors, size_t *count) {
   struct channel_context *own = context;
-  uint8_t entry[RING_SIZE];
+  uint8_t entry[CROSS_DOMAIN_RING_SIZE];
   int result = muntin__take_event(own->card);
   if (result == 0) {
     memcpy(entry, own->ring, sizeof entry);
     /* Asked at once, so that the open file tells of the next one as a socket would. */
     result = poll_ring(own);
   }
-  if (result == 0) return take_entry(own, entry, bytes, room, descriptors, count);
+  if (result == 0) return take(own, entry, bytes, room, descriptors, count);
   *count = 0;
   return result;
 }
@@ -162,7 +128,7 @@ static ssize_t channel_receive(void *context, void *bytes, size_t room, int *des
 static int channel_descriptor(void *context) { return ((struct channel_context *)context)->card; }
 
 static void unmap(uint8_t **ring) {
-  if (*ring != NULL) munmap(*ring, RING_SIZE);
+  if (*ring != NULL) munmap(*ring, CROSS_DOMAIN_RING_SIZE);
   *ring = NULL;
 }
 
@@ -178,9 +144,9 @@ static void channel_disconnect(void *context) {
 static int make_ring(int card, uint8_t **bytes, uint32_t *resource) {
   struct blob blob;
   void *mapping;
-  int result = muntin__make_guest_blob(card, RING_SIZE, &blob);
+  int result = muntin__make_guest_blob(card, CROSS_DOMAIN_RING_SIZE, &blob);
   if (result < 0) return result;
-  result = muntin__map_blob(card, &blob, RING_SIZE, PROT_READ | PROT_WRITE, &mapping);
+  result = muntin__map_blob(card, &blob, CROSS_DOMAIN_RING_SIZE, PROT_READ | PROT_WRITE, &mapping);
   if (result < 0) return result;
   *bytes = mapping;
   *resource = blob.resource;
@@ -188,16 +154,13 @@ static int make_ring(int card, uint8_t **bytes, uint32_t *resource) {
 }
 
 static int start(struct channel_context *own) {
-  uint8_t command[20];
+  uint8_t command[CROSS_DOMAIN_INIT_SIZE];
   uint32_t query = 0, ring = 0;
   int result = muntin__start_context(own->card);
   if (result == 0) result = make_ring(own->card, &own->query, &query);
   if (result == 0) result = make_ring(own->card, &own->ring, &ring);
   if (result < 0) return result;
-  put_command(command, INIT, sizeof command);
-  put32(command + 8, query);
-  put32(command + 12, ring);
-  put32(command + 16, HUB_CHANNEL);
+  muntin__put_init(command, query, ring);
   result = muntin__submit(own->card, command, sizeof command, false);
   return result < 0 ? result : poll_ring(own);
 }
@@ -236,28 +199,46 @@ static int map_made(int card, const struct blob *blob, size_t size, struct share
   return memory->fd;
 }
 
+/* The card, which has to be open and a context: for the time being another one than the channel's, while there is none. */
+static int use_card(struct channel_context *own) {
+  if (own->card >= 0) return own->card;
+  int card = muntin__open_card(own->path);
+  int result = card < 0 ? card : muntin__start_context(card);
+  if (result >= 0) return card;
+  muntin__close(card);
+  return result;
+}
+
+static void leave_card(struct channel_context *own, int card) {
+  if (card != own->card) muntin__close(card);
+}
+
 /* Who may write it is the card's to say. */
 static int channel_make(void *context, size_t size, bool is_writable, struct shared_memory *memory) {
   struct channel_context *own = context;
   struct blob blob;
   (void)is_writable;
-  if (own->card < 0) return -ENOTCONN;
-  int result = muntin__make_host_blob(own->card, size, 0, &blob);
-  if (result < 0) return result;
-  result = map_made(own->card, &blob, size, memory);
-  muntin__forget_blob(own->card, &blob);
+  int card = use_card(own);
+  int result = card < 0 ? card : muntin__make_host_blob(card, size, 0, &blob);
+  if (result == 0) {
+    result = map_made(card, &blob, size, memory);
+    muntin__forget_blob(card, &blob);
+  }
+  leave_card(own, card);
   return result;
 }
 
 static int channel_map(void *context, int fd, uint64_t offset, size_t size, int protection, void **mapping) {
   struct channel_context *own = context;
   struct blob blob;
-  if (own->card < 0) return -ENOTCONN;
   if (offset != 0) return -EINVAL;
-  int result = muntin__import_blob(own->card, fd, &blob);
-  if (result < 0) return result;
-  result = muntin__map_blob(own->card, &blob, size, protection, mapping);
-  muntin__forget_blob(own->card, &blob);
+  int card = use_card(own);
+  int result = card < 0 ? card : muntin__import_blob(card, fd, &blob);
+  if (result == 0) {
+    result = muntin__map_blob(card, &blob, size, protection, mapping);
+    muntin__forget_blob(card, &blob);
+  }
+  leave_card(own, card);
   return result;
 }
 
@@ -273,10 +254,11 @@ static const char *offer_fault(void *context, const muntin_memory *memory, bool 
   if (memory->kind != MUNTIN_MEMORY_DMA_BUF || memory->offset != 0) return "a guest offers dma-bufs of its card";
   off_t size = lseek(memory->fd, 0, SEEK_END);
   if (size < 0 || memory->byte_count > (uint64_t)size) return "the memory is shorter than it says";
-  if (own->card < 0) return "not connected to a hub";
-  if (muntin__import_blob(own->card, memory->fd, &blob) < 0) return "not memory of the host's, of this card";
-  muntin__forget_blob(own->card, &blob);
-  return NULL;
+  int card = use_card(own);
+  int result = card < 0 ? card : muntin__import_blob(card, memory->fd, &blob);
+  if (result == 0) muntin__forget_blob(card, &blob);
+  leave_card(own, card);
+  return result < 0 ? "not memory of the host's, of this card" : NULL;
 }
 
 const struct memory_way muntin__blobs = {

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from harness.environment import PROJECT
-from harness.inside import Inside, initrd_with
-from harness.machines import Vm, generic_gpu
-from harness.muntin import Screen, Up
-from harness.pictures import difference
+from harness.pictures import difference, with_rectangle
+from harness.sharing import Guests
 from harness.waiting import wait_for
 
-SIZE = 160, 120
+WIDTH, HEIGHT, SQUARE = 160, 120, 32
+PRODUCER = f"producer --buffer front --size {WIDTH}x{HEIGHT} --rate 10"
+CONSUMER = "consumer --owner vm:a --buffer front --output /run/frame"
 
 
 def build_examples(folder):
@@ -30,50 +30,19 @@ def build_examples(folder):
 
 
 def drawn(generation):
-    """What Examples/producer.c shows: a pattern, and a square that moves."""
-    picture = Image.new("RGB", SIZE)
-    for y in range(SIZE[1]):
-        for x in range(SIZE[0]):
-            picture.putpixel((x, y), (x & 255, y & 255, (x ^ y) & 255))
-    return picture
-
-
-class Guests:
-    def __init__(self, folder):
-        self.folder = Path(folder)
-        places = {name: [Screen(x, 0, 64, 64)] for name, x in (("a", 0), ("b", 64))}
-        channel = {"channel": "hub"}
-        self.up = Up(folder, places, size=(128, 64), limits={"a": channel, "b": channel}).wait_until_ready()
-        initrd = initrd_with(build_examples(self.folder), self.folder)
-        self.a, self.b = (self._boot(name, initrd) for name in ("a", "b"))
-
-    def _boot(self, name, initrd):
-        vm = Vm(self.folder, name, generic_gpu(self.up.socket(name)), version=11, initrd=initrd, memory=192)
-        return Inside(vm.boot())
-
-    def memory(self, name):
-        (ledger,) = (vm["ledger"] for vm in self.up.list("vms") if vm["name"] == name)
-        return ledger["host_memory"]["used"], ledger["imported"]["used"]
-
-    def clean(self):
-        for inside in self.a, self.b:
-            inside.kill_all()
-        wait_for(lambda: not self.offers(), lambda: f"nothing is offered: {self.offers()}")
-
-    def offers(self):
-        return [buffer for buffer in self.up.list("buffers") if buffer["name"]]
-
-    def kill(self):
-        for inside in self.a, self.b:
-            inside.vm.kill()
-        self.up.stop()
-        self.up.process.kill()
+    """What Examples/producer.c shows: a pattern, and a square that moves over it."""
+    pattern = bytes(part for y in range(HEIGHT) for x in range(WIDTH) for part in (x & 255, y & 255, (x ^ y) & 255))
+    x, y = generation * 7 % (WIDTH - SQUARE + 1), generation * 5 % (HEIGHT - SQUARE + 1)
+    picture = Image.frombytes("RGB", (WIDTH, HEIGHT), pattern)
+    return with_rectangle(picture, x, y, SQUARE, SQUARE, (255, 255, generation & 255))
 
 
 @pytest.fixture(scope="module")
 def started(built):
     with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
-        guests = Guests(folder)
+        programs = Path(folder) / "programs"
+        programs.mkdir()
+        guests = Guests(folder, build_examples(programs), names=("a", "b", "c"), memory=192)
         try:
             yield guests
         finally:
@@ -86,10 +55,57 @@ def guests(started):
     started.clean()
 
 
-def test_one_guests_producer_is_seen_by_the_others_consumer(guests):
-    guests.a.start("producer", "producer --buffer front --size 160x120 --rate 4 --grant vm:b", "^granted")
-    guests.b.start("consumer", "consumer --owner vm:a --buffer front --output /run/frame --count 4")
-    guests.b.wait_for_line("consumer", "^frame")
-    wait_for(lambda: len(guests.b.log("consumer").splitlines()) >= 6, guests.b.logs)
-    print(guests.b.log("consumer"))
-    print(guests.a.log("producer"))
+def consume(guests, count, more=""):
+    """The generations of so many frames that b's consumer has written, each of them a whole one."""
+    b = guests["b"]
+    b.start("consumer", f"{CONSUMER} --count {count} {more}")
+    frames = [b.wait_for_line("consumer", r"^frame (\d+)", after=2 + index).group(1) for index in range(count)]
+    for frame in frames:
+        assert difference(b.picture(f"/run/frame-{frame}.png"), drawn(int(frame))) is None
+    return [int(frame) for frame in frames]
+
+
+@pytest.mark.parametrize("address", ["", "--hub drm:", "--hub drm:/dev/dri/renderD128"])
+def test_one_guests_producer_is_seen_by_the_others_consumer_to_the_last_bit(guests, address):
+    guests["a"].start("producer", f"{PRODUCER} {address} --grant vm:b --property lens=wide", "^granted")
+    generations = consume(guests, 4, address)
+    assert generations == sorted(set(generations))
+    assert "named front lens=wide" in guests["b"].log("consumer")
+
+
+def test_memory_goes_when_the_programs_go(guests):
+    before = guests["a"] and guests.memory("a"), guests["b"] and guests.memory("b")
+    guests["a"].start("producer", f"{PRODUCER} --grant vm:b", "^granted")
+    consume(guests, 2)
+    guests["b"].kill("consumer")
+    guests["b"].start("consumer", CONSUMER)
+    guests["b"].wait_for_line("consumer", "^frame")
+    guests["a"].kill("producer")
+    guests["b"].wait_for_line("consumer", "^retired$")
+    wait_for(lambda: (guests.memory("a"), guests.memory("b")) == before, lambda: f"{guests.memory('a')}, {guests.memory('b')}: {before}")
+
+
+def test_a_right_that_is_revoked_ends_the_lease(guests):
+    guests["a"].start("producer", PRODUCER, "^offered")
+    grant = guests.grant("--name", "front")
+    guests["b"].start("consumer", CONSUMER)
+    guests["b"].wait_for_line("consumer", "^frame")
+    guests.up.ask("revoke", grant)
+    guests["b"].wait_for_line("consumer", "^revoked$")
+
+
+def test_a_hub_that_was_restarted_is_told_all_again(guests):
+    guests["a"].start("producer", f"{PRODUCER} --grant vm:b", "^granted")
+    guests["b"].start("consumer", f"{CONSUMER} --count 100000")
+    guests["b"].wait_for_line("consumer", "^frame")
+    old = guests.up.kill_part("hub")
+    guests.up.wait_for_new_part("hub", instead_of=old)
+    for name, program in (("a", "producer"), ("b", "consumer")):
+        guests[name].wait_for_line(program, "^disconnected")
+    before = len(guests["b"].log("consumer").splitlines())
+    guests["b"].wait_for_line("consumer", "^frame", after=before)
+
+
+def test_a_guest_without_a_channel_says_so(guests):
+    said = guests["c"].vm.shell("producer --hub drm: --size 64x64 || echo status $?", check=False)
+    assert "producer: shared memory: No such file or directory" in said and "status 1" in said

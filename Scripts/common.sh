@@ -93,3 +93,16 @@ lock_cache() {
         flock 9
     }
 }
+
+# Runs Swift tests, and says once more at the end which of them failed.
+swift_tests() {
+    local log status=0
+    log=$(mktemp)
+    swift test "$@" 2>&1 | tee "$log" || status=$?
+    if [ "$status" != 0 ]; then
+        say "these failed:"
+        grep -E '✘|error:|Fatal' "$log" | tail -n 40 >&2 || true
+    fi
+    rm -f "$log"
+    return "$status"
+}

@@ -10,12 +10,14 @@ public final class HostMemory {
   private var writing: MemoryMapping?
   private var charge: Ledger.Charge?
   private let gone: () -> Void
+  /// Whether a guest may write it.
+  public let isWritable: Bool
 
   /// Whose it is.
   private enum Source: ~Copyable {
     /// Allocated here.
     case own(SharedMemoryFile)
-    /// Somebody else's: a writable descriptor.
+    /// Somebody else's.
     case foreign(SharedDescriptor)
   }
 
@@ -25,14 +27,19 @@ public final class HostMemory {
   public init(byteCount: Int, name: String = "muntin") throws(SystemError) {
     self.byteCount = Self.wholePages(byteCount) ?? byteCount
     source = .own(try SharedMemoryFile(name: name, count: self.byteCount))
+    isWritable = true
     gone = {}
   }
 
-  /// Somebody else's memory, by a descriptor that can write; `gone` is called when nobody here uses it any more.
+  /// Somebody else's memory, by a descriptor that can do what the guest may; `gone` is called when nobody here uses it any
+  /// more.
   ///
   /// - Parameter byteCount: whole pages.
-  public init(foreign descriptor: SharedDescriptor, byteCount: Int, gone: @escaping () -> Void) {
+  public init(
+    foreign descriptor: SharedDescriptor, byteCount: Int, isWritable: Bool = true, gone: @escaping () -> Void
+  ) {
     self.byteCount = byteCount
+    self.isWritable = isWritable
     source = .foreign(descriptor)
     self.gone = gone
   }
@@ -96,8 +103,8 @@ public final class HostMemory {
     }
   }
 
-  /// A descriptor of the memory, writable: what a VMM maps for its guest.
-  public func writableDescriptor() throws(SystemError) -> SharedDescriptor {
+  /// A descriptor of the memory that a VMM maps for its guest: writable where the guest may write.
+  public func guestDescriptor() throws(SystemError) -> SharedDescriptor {
     switch source {
     case .own(let file): SharedDescriptor(try file.writable.duplicate())
     case .foreign(let descriptor): descriptor

@@ -16,7 +16,9 @@ final class FuzzWindow: SharedMemoryWindow {
   /// What the guest sees.
   private var mapped: [SharedMemoryPiece] = []
 
-  func map(_ piece: SharedMemoryPiece, of file: SharedDescriptor, _ ticket: SharedMemoryTicket) -> Bool {
+  func map(
+    _ piece: SharedMemoryPiece, of file: SharedDescriptor, isWritable: Bool, _ ticket: SharedMemoryTicket
+  ) -> Bool {
     precondition(piece.byteCount > 0 && piece.byteCount % 4096 == 0 && piece.offset % 4096 == 0, "misaligned")
     guard isOpen else { return false }
     changes.append(Change(piece: piece, isMap: true, ticket: ticket))

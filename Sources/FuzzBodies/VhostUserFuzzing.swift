@@ -81,7 +81,10 @@ private struct SessionMachine {
     let piece = SharedMemoryPiece(region: 1, offset: UInt64(input.byte()) << 12, byteCount: 4096)
     let ticket = SharedMemoryTicket(number: changes)
     guard let window = device.window else { return }
-    let isTaken = input.byte() & 1 == 0 ? window.map(piece, of: file, ticket) : window.unmap(piece, ticket)
+    let choice = input.byte()
+    let isTaken =
+      choice & 1 == 0
+      ? window.map(piece, of: file, isWritable: choice & 2 == 0, ticket) : window.unmap(piece, ticket)
     if isTaken { changes += 1 }
   }
 

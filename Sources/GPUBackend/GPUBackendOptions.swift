@@ -33,6 +33,8 @@ public struct GPUBackendOptions: Sendable {
   public var hubChannel = false
   /// Whether those programs may let others see the VM's screens.
   public var sharesDisplays = false
+  /// Whether the VMM maps memory read-only where SHMEM_MAP says so.
+  public var vmmMapsReadOnly = false
 
   /// A card with one scanout of 1280x800 that works alone.
   public init(

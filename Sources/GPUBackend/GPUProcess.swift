@@ -88,6 +88,7 @@ public final class GPUProcess {
     let client = ProducerClient(
       hubPath: path, vm: name, socketPath: socketPath, memoryLimit: UInt64(clamping: options.limits.hostAllocated),
       loop: loop)
+    client.vmmMapsReadOnly = options.vmmMapsReadOnly
     return Hub(client: client, sink: HubSink(client: client, modes: options.sizes, log: log))
   }
 

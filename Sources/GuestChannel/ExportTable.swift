@@ -16,7 +16,8 @@ final class ExportTable {
 
   /// Offers a resource of the program's: memory that this process allocated for the guest.
   ///
-  /// - Returns: the offer as the hub gets it, and a descriptor with no more access than the offer says.
+  /// - Returns: the offer as the hub gets it, and a descriptor that can write: what VMMs map that cannot map for reading
+  ///   only. Whether anybody gets it is up to the offer and the grants.
   func add(
     _ offer: BufferOffer, serial: UInt64, resource: ResourceID
   ) throws(GPUError) -> (BufferOffer, SharedDescriptor) {
@@ -31,15 +32,16 @@ final class ExportTable {
     var checked = offer
     checked.memory = MemoryDescription(
       kind: .file, side: .host, reason: .hostAllocated, byteCount: UInt64(memory.byteCount))
-    let descriptor = try Self.descriptor(of: memory, isWritable: offer.isWritable)
+    checked.isShareable = !offer.isWritable
+    let descriptor = try Self.descriptor(of: memory)
     memories[offer.buffer.id] = memory
     isOffering[serial] = offer.buffer.id
     return (checked, descriptor)
   }
 
-  private static func descriptor(of memory: HostMemory, isWritable: Bool) throws(GPUError) -> SharedDescriptor {
+  private static func descriptor(of memory: HostMemory) throws(GPUError) -> SharedDescriptor {
     do throws(SystemError) {
-      return isWritable ? try memory.writableDescriptor() : SharedDescriptor(try memory.readOnlyDescriptor())
+      return try memory.guestDescriptor()
     } catch {
       throw .hostMemory(code: error.code)
     }

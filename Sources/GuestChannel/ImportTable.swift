@@ -7,7 +7,7 @@ import Platform
 /// The buffers of others that a guest's program holds, and the numbers by which it makes resources of them.
 final class ImportTable {
   private enum Import {
-    /// The owner's memory itself, which the guest can write; kept by those who use it.
+    /// The owner's memory itself, kept by those who use it.
     case shared(WeakMemory)
     /// The guest's own copy.
     case shadow(ShadowCopy)
@@ -81,12 +81,14 @@ final class ImportTable {
     guard let byteCount = HostMemory.wholePages(Int(clamping: info.memory.byteCount)) else {
       throw .invalidBlobSize(info.memory.byteCount)
     }
-    guard info.access == .readWrite else {
+    guard info.access == .readWrite || info.form == .shared || info.form == .readOnly else {
       return .shadow(try ShadowCopy(info, descriptor, into: try allocate(byteCount)))
     }
     guard info.memory.offset == 0 else { throw .contextCommand("memory that does not begin its file") }
     let id = info.buffer.id
-    let memory = HostMemory(foreign: descriptor, byteCount: byteCount) { [weak self] in self?.gone(id) }
+    let memory = HostMemory(
+      foreign: descriptor, byteCount: byteCount, isWritable: info.form != .readOnly
+    ) { [weak self] in self?.gone(id) }
     return .shared(WeakMemory(memory))
   }
 

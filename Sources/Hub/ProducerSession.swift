@@ -58,7 +58,8 @@ final class ProducerSession: Session {
       scanout.cursor.x = x
       scanout.cursor.y = y
       for view in scanout.views { view.note(.cursorPosition) }
-    case .vmState(let connected):
+    case .vmState(let connected, let mapsReadOnly):
+      vm.mapsReadOnly = mapsReadOnly
       guard connected != vm.isConnected else { return }
       vm.isConnected = connected
       noteContent()

@@ -22,6 +22,8 @@ final class VirtualMachine {
   var report: LedgerReport?
   /// Whether a VMM is connected to the producer.
   var isConnected = false
+  /// Whether its VMM maps memory read-only where it is told to.
+  var mapsReadOnly = false
   /// The scanouts that somebody named, whether the producer announced them or not; in order.
   private(set) var scanouts: [Scanout] = []
 

@@ -75,8 +75,7 @@ extension Message {
       self = .cursorMove(try reader.scanout(), x: try reader.i32(), y: try reader.i32())
       try reader.zero32()
     case .vmState:
-      self = .vmState(connected: try reader.flag("state"))
-      try reader.zero32()
+      self = .vmState(connected: try reader.flag("state"), mapsReadOnly: try reader.flag("flags"))
     default:
       self = .scanoutMode(try reader.scanout(), try reader.extent("mode"))
       try reader.zero32()

@@ -107,9 +107,9 @@ extension Message {
       writer.i32(x)
       writer.i32(y)
       writer.u32(0)
-    case .vmState(let connected):
+    case .vmState(let connected, let mapsReadOnly):
       writer.flag(connected)
-      writer.u32(0)
+      writer.flag(mapsReadOnly)
     case .scanoutMode(let scanout, let mode):
       writer.u32(scanout.rawValue)
       writer.extent(mode)

@@ -238,7 +238,8 @@ public enum Message: Equatable, Sendable {
   case flush(ScanoutIndex, damage: Rectangle)
   case cursorSet(ScanoutIndex, CursorState)
   case cursorMove(ScanoutIndex, x: Int32, y: Int32)
-  case vmState(connected: Bool)
+  /// Whether a VMM is connected, and one that maps for its guest read-only what it is told to.
+  case vmState(connected: Bool, mapsReadOnly: Bool = false)
   case memoryRegister(MemoryFileID, byteCount: UInt64)
   case memoryUnregister(MemoryFileID)
   case flushLatched(ScanoutIndex)

@@ -27,7 +27,9 @@ public final class ProducerClient {
   /// Whoever is told; not kept alive.
   public weak var delegate: (any ProducerClientDelegate)?
   /// The longest a flush waits for consumers (a Linux guest waits 50 ms itself).
-  public static let latchLimit = Duration.milliseconds(40)
+  public var latchLimit = Duration.milliseconds(40)
+  /// Whether the VMM maps memory for its guest read-only where it is told to; to be said before `start`.
+  public var vmmMapsReadOnly = false
 
   private let loop: EventLoop
   let link: HubLink
@@ -142,7 +144,7 @@ public final class ProducerClient {
     let goesToHub = link.isUp && wanted.contains(scanout)
     if goesToHub { tellHub(scanout, damage, serial) } else { count(scanout) }
     guard tellLinks(scanout, damage, serial) || goesToHub else { return nil }
-    let deadline = MonotonicTime.now + Self.latchLimit
+    let deadline = MonotonicTime.now + latchLimit
     scanouts[scanout.index].waiting.append(serial: serial, deadline: deadline)
     armTimer(deadline)
     return serial
@@ -299,7 +301,7 @@ extension ProducerClient: HubLinkClient {
 
   private func pumpState() -> Bool {
     guard needsState else { return true }
-    guard link.send(.vmState(connected: isConnected)) else { return false }
+    guard link.send(.vmState(connected: isConnected, mapsReadOnly: vmmMapsReadOnly)) else { return false }
     needsState = false
     return true
   }

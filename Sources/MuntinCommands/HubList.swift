@@ -69,12 +69,13 @@ struct HubList {
 
   init(grants: [GrantRecord]) {
     table = TextTable([
-      .init("NUMBER", .right), .init("OWNER"), .init("TO"), .init("OBJECT"), .init("ACCESS"), .init("FROM"),
+      .init("NUMBER", .right), .init("OWNER"), .init("TO"), .init("OBJECT"), .init("ACCESS"), .init("FORM"),
+      .init("FROM"),
     ])
     for grant in grants {
       table.add([
         "\(grant.id)", "\(grant.owner)", "\(grant.grantee)", Self.object(grant.object) ?? "all", "\(grant.access)",
-        grant.isConfigured ? "configuration" : "request",
+        grant.form.map { "\($0)" } ?? "-", grant.isConfigured ? "configuration" : "request",
       ])
     }
     json = .array(grants.map(Self.json))
@@ -141,7 +142,7 @@ struct HubList {
       ("number", .count(grant.id.rawValue)), ("owner", .string("\(grant.owner)")), ("to", .string("\(grant.grantee)")),
       ("buffer", buffer.map { .string($0) } ?? .null),
       ("display", display.map { .count($0.rawValue) } ?? .null), ("access", .string("\(grant.access)")),
-      ("configured", .boolean(grant.isConfigured)),
+      ("form", grant.form.map { .string("\($0)") } ?? .null), ("configured", .boolean(grant.isConfigured)),
     ])
   }
 

@@ -25,7 +25,8 @@ extension GrantRequest {
     let screen = grant.display.map { GrantObject.scanout(ScanoutIndex($0)) }
     self.init(
       owner: owner, to: grantee, object: screen ?? named ?? .everything,
-      access: grant.access == .readWrite ? .readWrite : .read)
+      access: grant.access == .readWrite ? .readWrite : .read,
+      form: grant.form.map { $0 == .shared ? .shared : .shadow })
   }
 }
 

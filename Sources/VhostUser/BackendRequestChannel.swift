@@ -116,7 +116,7 @@ final class BackendRequestChannel {
 
   private func send(_ change: WindowChanges.Change, to raw: Int32) throws(VhostUserError) {
     let code: BackendRequestCode = change.file == nil ? .shmemUnmap : .shmemMap
-    let flags = change.file == nil ? 0 : SharedMemoryChange.writable
+    let flags = change.isWritable ? SharedMemoryChange.writable : 0
     let bytes = message(code, needReply: true) { SharedMemoryChange(change.piece, flags: flags).encode(into: &$0) }
     let isSent = try output.send(bytes, descriptor: change.file, to: raw)
     if isSent { awaited = .change } else { waitForRoom() }
@@ -200,12 +200,14 @@ final class BackendRequestChannel {
 }
 
 extension BackendRequestChannel: SharedMemoryWindow {
-  func map(_ piece: SharedMemoryPiece, of file: SharedDescriptor, _ ticket: SharedMemoryTicket) -> Bool {
-    take(WindowChanges.Change(piece: piece, file: file, ticket: ticket))
+  func map(
+    _ piece: SharedMemoryPiece, of file: SharedDescriptor, isWritable: Bool, _ ticket: SharedMemoryTicket
+  ) -> Bool {
+    take(WindowChanges.Change(piece: piece, file: file, isWritable: isWritable, ticket: ticket))
   }
 
   func unmap(_ piece: SharedMemoryPiece, _ ticket: SharedMemoryTicket) -> Bool {
-    take(WindowChanges.Change(piece: piece, file: nil, ticket: ticket))
+    take(WindowChanges.Change(piece: piece, file: nil, isWritable: false, ticket: ticket))
   }
 
   private func take(_ change: WindowChanges.Change) -> Bool {
@@ -222,6 +224,8 @@ struct WindowChanges {
     let piece: SharedMemoryPiece
     /// What is mapped; nil for an end of a mapping.
     let file: SharedDescriptor?
+    /// Whether the guest may write what is mapped.
+    let isWritable: Bool
     let ticket: SharedMemoryTicket
     var hasSucceeded = false
   }

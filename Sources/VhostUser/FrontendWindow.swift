@@ -38,9 +38,10 @@ public final class FrontendWindow {
   func map(_ change: SharedMemoryChange, _ file: consuming FileDescriptor) -> Bool {
     let piece = change.piece
     guard let fault = fault(of: piece) else {
-      guard change.flags == SharedMemoryChange.writable, let count = Int(exactly: piece.byteCount),
+      guard change.flags & ~SharedMemoryChange.writable == 0, let count = Int(exactly: piece.byteCount),
         let memory = try? MemoryMapping(
-          descriptor: file.raw, offset: piece.fileOffset, count: count, access: .readWrite)
+          descriptor: file.raw, offset: piece.fileOffset, count: count,
+          access: change.flags == SharedMemoryChange.writable ? .readWrite : .readOnly)
       else { return refuse("not a file to map: \(piece)") }
       mapped.append(Mapped(piece: piece, memory: memory))
       return true

@@ -50,8 +50,11 @@ public struct SharedMemoryTicket: Hashable, Sendable {
 /// ``VirtioDevice/sharedMemoryChanged(_:succeeded:)``: when the guest's view is the new one, or, with a failure, at the
 /// latest when the transport ends.
 public protocol SharedMemoryWindow: AnyObject {
-  /// Maps a piece of `file`, writable by the guest; false, and no answer follows, where the transport cannot.
-  func map(_ piece: SharedMemoryPiece, of file: SharedDescriptor, _ ticket: SharedMemoryTicket) -> Bool
+  /// Maps a piece of `file`, for the guest to write or only to read; false, and no answer follows, where the transport
+  /// cannot.
+  func map(
+    _ piece: SharedMemoryPiece, of file: SharedDescriptor, isWritable: Bool, _ ticket: SharedMemoryTicket
+  ) -> Bool
   /// Ends what one earlier `map` made; false, and no answer follows, where the transport cannot.
   func unmap(_ piece: SharedMemoryPiece, _ ticket: SharedMemoryTicket) -> Bool
 }

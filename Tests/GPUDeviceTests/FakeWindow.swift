@@ -6,6 +6,7 @@ final class FakeWindow: SharedMemoryWindow {
   struct Change {
     var piece: SharedMemoryPiece
     var file: SharedDescriptor?
+    var isWritable = false
     var ticket: SharedMemoryTicket
   }
 
@@ -13,8 +14,10 @@ final class FakeWindow: SharedMemoryWindow {
   /// Whether changes are taken.
   var isOpen = true
 
-  func map(_ piece: SharedMemoryPiece, of file: SharedDescriptor, _ ticket: SharedMemoryTicket) -> Bool {
-    take(Change(piece: piece, file: file, ticket: ticket))
+  func map(
+    _ piece: SharedMemoryPiece, of file: SharedDescriptor, isWritable: Bool, _ ticket: SharedMemoryTicket
+  ) -> Bool {
+    take(Change(piece: piece, file: file, isWritable: isWritable, ticket: ticket))
   }
 
   func unmap(_ piece: SharedMemoryPiece, _ ticket: SharedMemoryTicket) -> Bool {

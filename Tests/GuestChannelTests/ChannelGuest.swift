@@ -11,10 +11,15 @@ import Virtqueue
 final class MappingWindow: SharedMemoryWindow {
   weak var device: GPUDevice?
   private(set) var mapped: [UInt64: MemoryMapping] = [:]
+  /// Whether a map that ignores what it was told, as QEMU's, would let the guest write.
+  private(set) var couldWrite: [UInt64: Bool] = [:]
 
-  func map(_ piece: SharedMemoryPiece, of descriptor: SharedDescriptor, _ ticket: SharedMemoryTicket) -> Bool {
+  func map(
+    _ piece: SharedMemoryPiece, of descriptor: SharedDescriptor, isWritable: Bool, _ ticket: SharedMemoryTicket
+  ) -> Bool {
     mapped[piece.offset] = try? MemoryMapping(
-      descriptor: descriptor.raw, count: Int(piece.byteCount), access: .readWrite)
+      descriptor: descriptor.raw, count: Int(piece.byteCount), access: isWritable ? .readWrite : .readOnly)
+    couldWrite[piece.offset] = SharedMemory.canWrite(descriptor.raw)
     answer(ticket, piece)
     return true
   }

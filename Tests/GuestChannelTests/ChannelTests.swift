@@ -32,11 +32,12 @@ final class ChannelWorld {
 
   /// A guest whose card is known to the hub.
   func guest(
-    _ name: String, limits: LedgerAmounts = .usualLimits, sharesDisplays: Bool = false
+    _ name: String, limits: LedgerAmounts = .usualLimits, vmmMapsReadOnly: Bool = false, sharesDisplays: Bool = false
   ) throws -> ChannelGuest {
     let vm = try #require(PeerName(name))
     let producer = ProducerClient(
       hubPath: path, vm: vm, socketPath: "", memoryLimit: 1 << 28, loop: loop, takesLinks: false)
+    producer.vmmMapsReadOnly = vmmMapsReadOnly
     producers[name] = producer
     producer.start()
     for _ in 0..<20 { try loop.runOnce(timeout: .milliseconds(1)) }
@@ -63,9 +64,10 @@ final class ChannelWorld {
 
   /// An owner's grant to another VM.
   func grant(
-    _ name: String, of program: GuestProgram, to vm: String, _ access: BufferAccess = .read
+    _ name: String, of program: GuestProgram, to vm: String, _ access: BufferAccess = .read, form: ReadForm? = nil
   ) throws -> GrantID {
-    let grant = GrantRequest(to: Party(.vm, PeerName(vm)!), object: .name(PeerName(name)!), access: access)
+    let grant = GrantRequest(
+      to: Party(.vm, PeerName(vm)!), object: .name(PeerName(name)!), access: access, form: form)
     guard case .accepted(let id?) = try program.ask(.grant(grant)).message else { throw GuestProgram.Failure.noWelcome }
     return id
   }
@@ -112,6 +114,40 @@ final class ChannelWorld {
     #expect(picture.bytes[17] == 0x42)
     picture.bytes[18] = 0x43
     #expect(export.bytes[18] == 0x43)
+  }
+
+  @Test("a grant that says shared gives a reader the memory itself, at its owner's cost, until it says shadow again")
+  func sharedForReading() throws {
+    let world = try ChannelWorld()
+    let a = try GuestProgram(try world.guest("a"), context: 1)
+    let guest = try world.guest("b")
+    let b = try GuestProgram(guest, context: 1)
+    let export = try a.export("map", resource: 7, size: Self.size, at: 0)
+    _ = try world.grant("map", of: a, to: "b", form: .shared)
+    let picture = try b.acquire("map", of: "a", resource: 9, at: 4096)
+    #expect(picture.info.access == .read && picture.info.form == .shared)
+    export.bytes[17] = 0x42
+    #expect(picture.bytes[17] == 0x42 && guest.device.ledger.totals.hostAllocated == 0)
+    _ = try world.grant("map", of: a, to: "b", form: .shadow)
+    guard case .application(.revoked(export.id, _)) = try b.told() else {
+      Issue.record("not told")
+      return
+    }
+    #expect(guest.window.mapped[4096] == nil)
+  }
+
+  @Test("a VMM that maps read-only gets the memory itself by a descriptor that cannot write")
+  func readOnly() throws {
+    let world = try ChannelWorld()
+    let a = try GuestProgram(try world.guest("a"), context: 1)
+    let guest = try world.guest("b", vmmMapsReadOnly: true)
+    let b = try GuestProgram(guest, context: 1)
+    let export = try a.export("map", resource: 7, size: Self.size, at: 0)
+    _ = try world.grant("map", of: a, to: "b")
+    let picture = try b.acquire("map", of: "a", resource: 9, at: 4096)
+    #expect(picture.info.form == .readOnly && guest.window.couldWrite[4096] == false)
+    export.bytes[17] = 0x42
+    #expect(picture.bytes[17] == 0x42 && guest.device.ledger.totals.hostAllocated == 0)
   }
 
   @Test("without a grant there is nothing, by name or by id")

@@ -41,13 +41,17 @@ struct Offered {
   var offer: BufferOffer
   let descriptor: SharedDescriptor
 
-  init(_ name: String? = nil, isWritable: Bool = false, properties: [BufferProperty] = [], size: Size? = nil) throws {
+  init(
+    _ name: String? = nil, isWritable: Bool = false, isShareable: Bool = false, properties: [BufferProperty] = [],
+    size: Size? = nil
+  ) throws {
     memory = try picture(0x1234, size: size ?? Size(width: 64, height: 32))
     offer = BufferOffer(
       buffer: BufferDescription(id: memory.id, layout: memory.layout),
       memory: MemoryDescription(hostFileOf: memory.layout, reason: .hostAllocated), name: name.flatMap { PeerName($0) },
       isWritable: isWritable, properties: properties)
-    let file = isWritable ? try memory.writableDescriptor() : try memory.readOnlyDescriptor()
+    offer.isShareable = isShareable
+    let file = isWritable || isShareable ? try memory.writableDescriptor() : try memory.readOnlyDescriptor()
     descriptor = SharedDescriptor(file)
   }
 

@@ -159,19 +159,18 @@ import Testing
 }
 
 @Suite struct ProducerClientTests {
-  @Test func `a flush that no display latches is done after 40 ms`() throws {
+  @Test func `a flush that no display latches is done when its time is over`() throws {
     let world = try World()
     let display = world.display()
     display.log.latchesAtOnce = false
-    let producer = world.producer("a")
+    let producer = world.producer("a", latchLimit: .milliseconds(40))
     try producer.client.show(try picture())
     try world.wait("shown") { display.log.buffer("a") != nil }
     let start = MonotonicTime.now
     let serial = producer.client.flush(ScanoutIndex(0), damage: .empty)
     #expect(serial != nil)
     try world.wait("latched") { producer.log.latched.last?.serial == serial }
-    #expect(MonotonicTime.now - start >= ProducerClient.latchLimit)
-    #expect(MonotonicTime.now - start < .seconds(2))
+    #expect(MonotonicTime.now - start >= .milliseconds(40))
   }
 
   @Test func `a flush without a hub waits for nobody`() throws {

@@ -18,7 +18,7 @@ private let spot = Rectangle(x: 1, y: 2, width: 8, height: 4)
     let consumer = try world.raw()
     try consumer.becomeConsumer()
     try consumer.send(.consumerLinkReady)
-    let (client, log) = world.producer("a")
+    let (client, log) = world.producer("a", latchLimit: .milliseconds(40))
     try client.show(try picture(0xa))
     _ = try consumer.shownLayer()
     try world.wait("a link") {
@@ -57,7 +57,7 @@ private let spot = Rectangle(x: 1, y: 2, width: 8, height: 4)
     let start = MonotonicTime.now
     let second = try #require(client.flush(scanout, damage: spot))
     try world.wait("given up") { log.latched.last?.serial == second }
-    #expect(MonotonicTime.now - start >= .milliseconds(39))
+    #expect(MonotonicTime.now - start >= .milliseconds(40))
   }
 
   @Test func `a serial that falls or repeats takes nothing back`() throws {
@@ -128,10 +128,9 @@ private let spot = Rectangle(x: 1, y: 2, width: 8, height: 4)
       world.hub?.machines[PeerName("a")!]?.existing(scanout)?.views.first?.isLinked == true
         && again.log.buffer("a") != nil
     }
-    let start = MonotonicTime.now
+    client.latchLimit = .seconds(60)
     let serial = try #require(client.flush(scanout, damage: spot))
     try world.wait("latched") { log.latched.last?.serial == serial }
-    #expect(MonotonicTime.now - start < .milliseconds(39))
     try link.drain()
     #expect(link.isEnded)
   }

@@ -18,7 +18,7 @@ import Testing
       let world = try World(configure)
       self.world = world
       display = world.display("bystander")
-      producer = world.producer("bystander")
+      producer = world.producer("bystander", latchLimit: .milliseconds(40))
       try producer.client.show(try picture(1))
       let log = display.log
       try world.wait("the bystander is shown") { log.buffer("bystander") != nil }

@@ -80,10 +80,11 @@ private func flushesAtHub(_ world: World, _ vm: String = "a") -> UInt64 {
     display.log.latchesAtOnce = false
     let (client, log, _) = try linked(world)
     try settle(world)
+    client.latchLimit = .milliseconds(40)
     let start = MonotonicTime.now
     let serial = try #require(client.flush(scanout, damage: spot))
     try world.wait("given up") { log.latched.last?.serial == serial }
-    #expect(MonotonicTime.now - start >= .milliseconds(39))
+    #expect(MonotonicTime.now - start >= .milliseconds(40))
   }
 
   @Test func `without a display a flush is latched at once and counted all the same`() throws {
@@ -170,12 +171,10 @@ private func flushesAtHub(_ world: World, _ vm: String = "a") -> UInt64 {
     display.log.latchesAtOnce = false
     let (client, log, _) = try linked(world)
     try settle(world)
-    let start = MonotonicTime.now
     let serial = try #require(client.flush(scanout, damage: spot))
     try world.turn()
     display.client.stop()
     try world.wait("done") { log.latched.last?.serial == serial }
-    #expect(MonotonicTime.now - start < .milliseconds(39))
     try world.wait("none is waited for") { client.flush(scanout, damage: spot) == nil }
   }
 

@@ -153,9 +153,14 @@ final class World {
     while MonotonicTime.now < deadline { try loop.runOnce(timeout: .milliseconds(5)) }
   }
 
-  func producer(_ name: String, connected: Bool = true) -> (client: ProducerClient, log: ProducerLog) {
+  /// A producer that gives no flush up before the test's own limit, so that only what was latched counts as latched,
+  /// however slow the machine is.
+  func producer(
+    _ name: String, connected: Bool = true, latchLimit: Duration = .seconds(60)
+  ) -> (client: ProducerClient, log: ProducerLog) {
     let client = ProducerClient(
       hubPath: path, vm: PeerName(name)!, socketPath: "/run/\(name).sock", memoryLimit: 1 << 28, loop: loop)
+    client.latchLimit = latchLimit
     let log = ProducerLog()
     client.delegate = log
     client.setVMConnected(connected)
@@ -252,6 +257,8 @@ final class RawPeer {
   private(set) var descriptorCount = 0
   /// The descriptors that came with LINK_OPEN.
   private(set) var links: [SharedDescriptor] = []
+  /// The descriptor that came with the newest ACQUIRED.
+  private(set) var memory: SharedDescriptor?
   private var sawReset = false
 
   init(world: World) throws {
@@ -311,6 +318,7 @@ final class RawPeer {
               descriptorCount += 1
               switch $0 {
               case .producerLink, .consumerLink: links.append(SharedDescriptor(descriptor))
+              case .application(.acquired): memory = SharedDescriptor(descriptor)
               default: break
               }
             }

@@ -33,11 +33,11 @@ struct SharedMemoryTests {
   }
 
   static func ask(
-    _ bench: Bench, map file: SharedDescriptor?, at offset: UInt64, ticket: UInt64
+    _ bench: Bench, map file: SharedDescriptor?, at offset: UInt64, isWritable: Bool = true, ticket: UInt64
   ) -> Bool {
     let ticket = SharedMemoryTicket(number: ticket)
     guard let file else { return bench.device.window?.unmap(piece(offset), ticket) ?? false }
-    return bench.device.window?.map(piece(offset), of: file, ticket) ?? false
+    return bench.device.window?.map(piece(offset), of: file, isWritable: isWritable, ticket) ?? false
   }
 
   static func answers(_ bench: Bench) -> [String] {

@@ -61,7 +61,8 @@ struct HostVisibleWindow {
     let mapping = BlobMapping(piece: piece, memory: memory)
     let ticket = nextTicket()
     guard let transport else { throw .windowUnavailable }
-    guard transport.map(piece, of: try Self.descriptor(of: memory), ticket) else { throw .windowUnavailable }
+    let descriptor = try Self.descriptor(of: memory)
+    guard transport.map(piece, of: descriptor, isWritable: memory.isWritable, ticket) else { throw .windowUnavailable }
     mappings.append(mapping)
     pending[ticket] = .map(mapping)
     return (mapping, ticket)
@@ -69,7 +70,7 @@ struct HostVisibleWindow {
 
   private static func descriptor(of memory: HostMemory) throws(GPUError) -> SharedDescriptor {
     do throws(SystemError) {
-      return try memory.writableDescriptor()
+      return try memory.guestDescriptor()
     } catch {
       throw .hostMemory(code: error.code)
     }

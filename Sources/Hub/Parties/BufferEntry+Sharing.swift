@@ -7,8 +7,8 @@ extension BufferEntry {
   /// show all of a VM's memory.
   var offeredAccess: BufferAccess? {
     switch memory.kind {
-    case .file: sharing.writable == nil ? .read : .readWrite
-    case .dmaBuf: sharing.writable == nil ? nil : .readWrite
+    case .file: sharing.most
+    case .dmaBuf: sharing.most == .readWrite ? .readWrite : nil
     default: nil
     }
   }
@@ -24,16 +24,18 @@ extension BufferEntry {
     memory.kind != .dmaBuf || access == .readWrite
   }
 
-  /// What a holder gets: that it cannot write is up to the descriptor, not to the holder.
-  func descriptor(for access: BufferAccess) -> SharedDescriptor? {
-    access == .readWrite ? sharing.writable : descriptor
+  /// What a holder gets: that it cannot write is up to the descriptor, not to the holder. A guest's VMM may be unable to
+  /// map what cannot be written: then a grant says ``ReadForm/shared``.
+  func descriptor(for access: BufferAccess, _ form: ReadForm?) -> SharedDescriptor? {
+    access == .readWrite || form == .shared ? sharing.writable : descriptor
   }
 
   /// What somebody is told who may use it so.
-  func info(access: BufferAccess) -> BufferInfo {
+  func info(access: BufferAccess, form: ReadForm? = nil) -> BufferInfo {
     BufferInfo(
       buffer: description, memory: memory, owner: owner, name: sharing.name, generation: sharing.generation,
-      state: state, access: access, leases: UInt32(clamping: life.leases), properties: sharing.properties)
+      state: state, access: access, form: access == .read ? form : nil, leases: UInt32(clamping: life.leases),
+      properties: sharing.properties)
   }
 
   /// Whether a query asks for it.

@@ -8,8 +8,10 @@ final class BufferSharing {
   /// Its name among its owner's buffers; nil: it is found by its id only.
   let name: PeerName?
   let properties: [BufferProperty]
-  /// A descriptor that can write, where write access can be granted.
+  /// A descriptor that can write, where the offer has one.
   private(set) var writable: SharedDescriptor?
+  /// Whether write access can be granted.
+  private let isWritable: Bool
   private(set) var generation: UInt64 = 0
   private(set) var leases: [Lease] = []
 
@@ -19,11 +21,18 @@ final class BufferSharing {
   private var isWanted = false
   private var endedHolder: UInt32?
 
-  init(name: PeerName? = nil, properties: [BufferProperty] = [], writable: SharedDescriptor? = nil) {
+  init(
+    name: PeerName? = nil, properties: [BufferProperty] = [], writable: SharedDescriptor? = nil,
+    isWritable: Bool = false
+  ) {
+    self.isWritable = isWritable
     self.name = name
     self.properties = properties
     self.writable = writable
   }
+
+  /// The most that can be granted.
+  var most: BufferAccess { isWritable && writable != nil ? .readWrite : .read }
 
   /// Nobody new gets it.
   func retire() { writable = nil }

@@ -40,10 +40,11 @@ struct GrantTable {
 
   /// Adds a grant. One that is there for the same object keeps its number and gets the new access.
   mutating func add(
-    owner: Party, to grantee: Party, object: GrantObject, access: BufferAccess, isConfigured: Bool = false
+    owner: Party, to grantee: Party, object: GrantObject, access: BufferAccess, form: ReadForm? = nil,
+    isConfigured: Bool = false
   ) throws(Refusal) -> GrantRecord {
     let key = Key(target: Target(owner: owner, object: object), grantee: grantee)
-    if let id = numbers[key], let former = grants[id] { return renew(former, access, isConfigured: isConfigured) }
+    if let id = numbers[key], let former = grants[id] { return renew(former, access, form, isConfigured: isConfigured) }
     guard grants.count < Self.maximumCount else { throw .overLimit("more than \(Self.maximumCount) grants") }
     guard owners[owner, default: 0] < Self.maximumPerOwner else {
       throw .overLimit("more than \(Self.maximumPerOwner) grants of \(owner.briefly)")
@@ -51,7 +52,7 @@ struct GrantTable {
     lastNumber += 1
     let id = GrantID(rawValue: lastNumber)
     let grant = GrantRecord(
-      id: id, owner: owner, grantee: grantee, object: object, access: access, isConfigured: isConfigured)
+      id: id, owner: owner, grantee: grantee, object: object, access: access, form: form, isConfigured: isConfigured)
     grants[id] = grant
     numbers[key] = id
     count(grant, 1)
@@ -59,8 +60,11 @@ struct GrantTable {
   }
 
   /// What the configuration gives cannot be taken down by a request.
-  private mutating func renew(_ former: GrantRecord, _ access: BufferAccess, isConfigured: Bool) -> GrantRecord {
+  private mutating func renew(
+    _ former: GrantRecord, _ access: BufferAccess, _ form: ReadForm?, isConfigured: Bool
+  ) -> GrantRecord {
     var grant = former
+    grant.form = former.isConfigured && former.form == .shared ? .shared : form
     grant.access = former.isConfigured ? max(former.access, access) : access
     grant.isConfigured = former.isConfigured || isConfigured
     grants[former.id] = grant
@@ -90,11 +94,23 @@ struct GrantTable {
 
   /// What `grantee` may do with a buffer of `owner`; nil: nothing.
   func access(of grantee: Party, to id: BufferID, named name: PeerName?, of owner: Party) -> BufferAccess? {
-    guard isAny(from: owner, to: grantee) else { return nil }
+    all(for: id, named: name, of: owner, to: grantee).map(\.access).max()
+  }
+
+  /// How `grantee` may read a buffer: the most that a grant says; nil: as its VMM allows.
+  func form(for grantee: Party, reading id: BufferID, named name: PeerName?, of owner: Party) -> ReadForm? {
+    let forms = all(for: id, named: name, of: owner, to: grantee).map(\.form)
+    if forms.contains(.shared) { return .shared }
+    return forms.contains(nil) ? nil : .shadow
+  }
+
+  private func all(
+    for id: BufferID, named name: PeerName?, of owner: Party, to grantee: Party
+  ) -> [GrantRecord] {
+    guard isAny(from: owner, to: grantee) else { return [] }
     return [.id(id), name.map { .name($0) }, .everything].compactMap { object in
-      object.flatMap { numbers[Key(target: Target(owner: owner, object: $0), grantee: grantee)] }
-        .flatMap { grants[$0]?.access }
-    }.max()
+      object.flatMap { numbers[Key(target: Target(owner: owner, object: $0), grantee: grantee)] }.flatMap { grants[$0] }
+    }
   }
 
   /// Whether `grantee` may see that screen of `owner`. What a grant of everything opens are buffers.

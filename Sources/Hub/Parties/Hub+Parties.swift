@@ -26,6 +26,19 @@ extension Hub {
     return entry.memory.kind == .dmaBuf && access < .readWrite ? nil : access
   }
 
+  /// How a VM that may read a buffer gets its pixels into its guest; nil for other parties, whose descriptors say it all.
+  func form(of party: Party, reading entry: BufferEntry) -> ReadForm? {
+    guard party.kind == .vm, entry.owner != party else { return nil }
+    let form = grants.form(for: party, reading: entry.id, named: entry.sharing.name, of: entry.owner)
+    let isPossible = form != .shared || entry.memory.kind == .file && entry.sharing.writable != nil
+    return self.form(of: party, asked: isPossible ? form : nil)
+  }
+
+  private func form(of party: Party, asked form: ReadForm?) -> ReadForm? {
+    guard party.kind == .vm else { return nil }
+    return form ?? (machines[party.name]?.mapsReadOnly ?? false ? .readOnly : .shadow)
+  }
+
   /// The buffer that `party` means by a key, and what it may do with it; nil: it must not know of one.
   func find(_ key: BufferKey, for party: Party) -> (entry: BufferEntry, access: BufferAccess)? {
     let entry = shared.find(key, for: party) { access(of: party, to: $0) != nil }
@@ -72,7 +85,8 @@ extension Hub {
   func addConfigured(_ grant: GrantRequest) {
     guard let owner = grant.owner else { return }
     _ = try? grants.add(
-      owner: owner, to: grant.grantee, object: grant.object, access: grant.access, isConfigured: true)
+      owner: owner, to: grant.grantee, object: grant.object, access: grant.access, form: grant.form,
+      isConfigured: true)
   }
 
   /// Answers GRANT, REVOKE and GRANTS of a party, or of a control program (nil).
@@ -99,14 +113,18 @@ extension Hub {
     case .scanout: guard owner.kind == .vm else { throw .noSuchScreen }
     case .name, .everything: break
     }
-    let grant = try grants.add(owner: owner, to: request.grantee, object: request.object, access: request.access)
+    let grant = try grants.add(
+      owner: owner, to: request.grantee, object: request.object, access: request.access, form: request.form)
     granted(grant)
     return grant
   }
 
   private func granted(_ grant: GrantRecord) {
     for entry in entries(of: grant) { registry.share(entry) }
-    for endpoint in endpoints[grant.grantee] { endpoint.noteGranted(grant) }
+    for endpoint in endpoints[grant.grantee] {
+      endpoint.noteRevoked(grant)
+      endpoint.noteGranted(grant)
+    }
   }
 
   /// Those of a grant's buffers that are there.
@@ -135,6 +153,13 @@ extension Hub {
     }
   }
 
+  /// Whether grants still let a holder have what it has.
+  func allows(_ lease: Lease) -> Bool {
+    guard let access = access(of: lease.holder.party, to: lease.entry), access >= lease.access else { return false }
+    guard let former = lease.form, access == .read else { return true }
+    return form(of: lease.holder.party, reading: lease.entry).map { $0 >= former } ?? true
+  }
+
   /// The grants for one buffer end with it.
   func removeGrants(for entry: BufferEntry) {
     for id in grants.grants(for: entry.id, of: entry.owner) { _ = grants.remove(id) }
@@ -149,9 +174,19 @@ extension Hub {
     }
     let room = Wire.maximumPacketByteCount - Message.application(.queryEnd(count: 0, next: 0)).byteCount
     let page = wanted.prefix(room / 264)
-    for grant in page { _ = peer.send(.application(.grantRecord(grant)), serial: serial) }
+    for var grant in page {
+      grant.form = grant.access == .read ? grant.object.form ?? form(of: grant.grantee, asked: grant.form) : nil
+      _ = peer.send(.application(.grantRecord(grant)), serial: serial)
+    }
     let next = page.count < wanted.count ? page.last?.id.rawValue ?? 0 : 0
     _ = peer.send(.application(.queryEnd(count: UInt32(page.count), next: next)), serial: serial)
+  }
+}
+
+extension GrantObject {
+  /// How it is read, whatever a grant says: of a screen each VM has a picture of its own.
+  fileprivate var form: ReadForm? {
+    if case .scanout = self { .shadow } else { nil }
   }
 }
 
@@ -159,7 +194,7 @@ extension PartyEndpoint {
   /// A grant was given: what waits may be there, what was to be released may be kept.
   func noteGranted(_ grant: GrantRecord) {
     for lease in leases.values where lease.entry.owner == grant.owner && !lease.entry.isRetired {
-      guard let access = hub.access(of: party, to: lease.entry), access >= lease.access else { continue }
+      guard hub.allows(lease) else { continue }
       deadlines.end(lease.entry.id)
       lease.noteRenewed()
     }

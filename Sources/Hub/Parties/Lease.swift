@@ -9,6 +9,8 @@ final class Lease {
   let entry: BufferEntry
   unowned let holder: PartyEndpoint
   var access: BufferAccess
+  /// The most that a VM that may only read was given: it may still have it.
+  private(set) var form: ReadForm?
   private(set) var wantsUpdates: Bool
   /// What the holder's ledger shows of it.
   private let charge: Ledger.Charge
@@ -40,6 +42,11 @@ final class Lease {
     wantsUpdates = acquisition.wantsUpdates
     doneGeneration = entry.sharing.generation
     damage = entry.wholePicture
+  }
+
+  /// The holder got the memory once more, in that form.
+  func note(_ form: ReadForm?) {
+    self.form = [self.form, form].compactMap { $0 }.max()
   }
 
   // MARK: For the holder

@@ -23,13 +23,15 @@ extension PartyEndpoint {
   }
 
   private func acquire(_ entry: BufferEntry, _ acquisition: Acquisition, _ serial: UInt64) throws(Refusal) {
+    let form = acquisition.access == .read ? hub.form(of: party, reading: entry) : nil
     if let lease = leases[entry.id] {
       renew(lease, acquisition)
     } else {
       try begin(entry, acquisition)
     }
-    let info = entry.info(access: acquisition.access)
-    guard send(.acquired(info), serial: serial, descriptor: entry.descriptor(for: acquisition.access)) else {
+    leases[entry.id]?.note(form)
+    let info = entry.info(access: acquisition.access, form: form)
+    guard send(.acquired(info), serial: serial, descriptor: entry.descriptor(for: acquisition.access, form)) else {
       throw Refusal(.limit, reason: "answers are not read")
     }
   }
@@ -84,8 +86,7 @@ extension PartyEndpoint {
   /// A grant has gone: what it alone allowed is to be released.
   func noteRevoked(_ grant: GrantRecord) {
     for lease in leases.values where lease.entry.owner == grant.owner && !lease.entry.isRetired {
-      let access = hub.access(of: party, to: lease.entry)
-      guard access.map({ $0 < lease.access }) ?? true else { continue }
+      guard !hub.allows(lease) else { continue }
       deadlines.start(lease.entry.id)
       lease.noteRevoked()
     }
@@ -184,7 +185,7 @@ extension PartyEndpoint {
 
   func lookup(_ key: BufferKey, _ serial: UInt64) throws(Refusal) {
     guard let (entry, access) = find(key) else { throw .noSuchBuffer }
-    _ = send(.bufferInfo(entry.info(access: access)), serial: serial)
+    _ = send(.bufferInfo(entry.info(access: access, form: hub.form(of: party, reading: entry))), serial: serial)
   }
 
   /// Entries that one request looks at.
@@ -199,7 +200,8 @@ extension PartyEndpoint {
       else {
         return true
       }
-      let message = Message.application(.bufferInfo(entry.info(access: access)))
+      let info = entry.info(access: access, form: hub.form(of: party, reading: entry))
+      let message = Message.application(.bufferInfo(info))
       guard message.byteCount <= room else { return false }
       room -= message.byteCount
       count += 1

@@ -54,7 +54,8 @@ final class SharedBuffers {
       endpoint.party.kind == .vm
       ? nil : try accounts.charge(file, byteCount: Int(clamping: checked.byteCount), to: endpoint.party)
     let sharing = BufferSharing(
-      name: offer.name, properties: offer.properties, writable: offer.isWritable ? given : nil)
+      name: offer.name, properties: offer.properties, writable: offer.canWrite ? given : nil,
+      isWritable: offer.isWritable)
     return BufferEntry(
       offer.buffer, offer.memory, checked, owner: endpoint.party, endpoint: endpoint, sharing: sharing, charge: charge)
   }
@@ -62,7 +63,7 @@ final class SharedBuffers {
   /// A descriptor for readers: of a file, one that cannot write.
   private static func readable(_ offer: BufferOffer, _ given: SharedDescriptor) throws(Refusal) -> FileDescriptor {
     do throws(SystemError) {
-      guard offer.memory.kind == .file, offer.isWritable else { return try FileDescriptor(duplicating: given.raw) }
+      guard offer.memory.kind == .file, offer.canWrite else { return try FileDescriptor(duplicating: given.raw) }
       guard SharedMemory.canWrite(given.raw) else { throw SystemError(call: "WRITABLE", code: 1) }
       return try SharedMemory.reopenReadOnly(given.raw)
     } catch {
@@ -100,4 +101,9 @@ final class SharedBuffers {
     waiting[Name(owner: owner, name: name)]?.remove(at: index)
     if waiting[Name(owner: owner, name: name)]?.isEmpty ?? false { waiting[Name(owner: owner, name: name)] = nil }
   }
+}
+
+extension BufferOffer {
+  /// Whether its descriptor is to be one that can write.
+  fileprivate var canWrite: Bool { isWritable || isShareable && memory.kind == .file }
 }

@@ -138,7 +138,10 @@ extension BufferOffer {
     buffer = try BufferDescription(&reader)
     memory = try MemoryDescription(&reader)
     name = try reader.optionalName()
-    isWritable = try reader.flags(1) == 1
+    let flags = try reader.flags(3)
+    guard flags != 3 else { throw reader.bad("flags") }
+    isWritable = flags == 1
+    isShareable = flags == 2
     let count = try reader.u32()
     try reader.zero64()
     properties = try reader.properties(count)
@@ -148,7 +151,7 @@ extension BufferOffer {
     buffer.write(to: &writer)
     memory.write(to: &writer)
     writer.name(name)
-    writer.flag(isWritable)
+    writer.u32(isWritable ? 1 : isShareable ? 2 : 0)
     writer.u32(UInt32(min(properties.count, BufferProperty.maximumCount)))
     writer.u64(0)
     writer.properties(properties)
@@ -255,7 +258,8 @@ extension BufferInfo {
     access = try reader.access()
     leases = try reader.u32()
     let count = try reader.u32()
-    try reader.zero64()
+    try reader.zero32()
+    form = try reader.readForm(ReadForm.allCases)
     properties = try reader.properties(count)
   }
 
@@ -269,7 +273,8 @@ extension BufferInfo {
     writer.u32(access.rawValue)
     writer.u32(leases)
     writer.u32(UInt32(min(properties.count, BufferProperty.maximumCount)))
-    writer.u64(0)
+    writer.u32(0)
+    writer.u32(form?.rawValue ?? 0)
     writer.properties(properties)
   }
 }
@@ -298,7 +303,8 @@ extension GrantRequest {
     let right = try reader.grantAccess()
     access = right.access
     object = try reader.grantObject(named, right.scanout)
-    try reader.zero32()
+    form = try reader.readForm(ReadForm.grantable)
+    guard right.scanout == nil || form != .shared else { throw reader.bad("form") }
   }
 
   func write(to writer: inout WireWriter) {
@@ -306,7 +312,7 @@ extension GrantRequest {
     writer.party(grantee)
     writer.grantObject(object)
     writer.grantAccess(access, to: object)
-    writer.u32(0)
+    writer.u32(form?.rawValue ?? 0)
   }
 }
 
@@ -315,7 +321,9 @@ extension GrantRecord {
     id = GrantID(rawValue: try reader.u64())
     let right = try reader.grantAccess()
     access = right.access
-    isConfigured = try reader.flags(1) == 1
+    let flags = try reader.flags(7)
+    isConfigured = flags & 1 != 0
+    form = ReadForm(rawValue: flags >> 1)
     owner = try reader.party()
     grantee = try reader.party()
     object = try reader.grantObject(try reader.grantObject(), right.scanout)
@@ -325,7 +333,7 @@ extension GrantRecord {
   func write(to writer: inout WireWriter) {
     writer.u64(id.rawValue)
     writer.grantAccess(access, to: object)
-    writer.flag(isConfigured)
+    writer.u32((isConfigured ? 1 : 0) | (form?.rawValue ?? 0) << 1)
     writer.party(owner)
     writer.party(grantee)
     writer.grantObject(object)

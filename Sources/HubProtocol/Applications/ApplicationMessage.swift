@@ -83,6 +83,8 @@ public struct BufferOffer: Equatable, Sendable {
   public var name: PeerName?
   /// Whether the descriptor can write, so that write access can be granted.
   public var isWritable: Bool
+  /// Whether the descriptor can write although write access cannot be granted: for VMs whose grant says ``ReadForm/shared``.
+  public var isShareable = false
   /// Its free properties, with different names.
   public var properties: [BufferProperty]
 
@@ -223,6 +225,8 @@ public struct BufferInfo: Equatable, Sendable {
   public var generation: UInt64
   /// What the asker may do.
   public var access: BufferAccess
+  /// Of a VM that may only read: how its guest gets the pixels.
+  public var form: ReadForm?
   /// How many hold it.
   public var leases: UInt32
   /// Its free properties.
@@ -231,7 +235,8 @@ public struct BufferInfo: Equatable, Sendable {
   /// A buffer.
   public init(
     buffer: BufferDescription, memory: MemoryDescription, owner: Party, name: PeerName?, generation: UInt64,
-    state: BufferRecord.State, access: BufferAccess, leases: UInt32, properties: [BufferProperty]
+    state: BufferRecord.State, access: BufferAccess, form: ReadForm? = nil, leases: UInt32,
+    properties: [BufferProperty]
   ) {
     self.state = state
     self.buffer = buffer
@@ -240,6 +245,7 @@ public struct BufferInfo: Equatable, Sendable {
     self.name = name
     self.generation = generation
     self.access = access
+    self.form = form
     self.leases = leases
     self.properties = properties
   }
@@ -286,9 +292,14 @@ public struct GrantRequest: Hashable, Sendable {
   public var object: GrantObject
   /// How.
   public var access: BufferAccess
+  /// How a VM that may only read gets the pixels; nil: without a copy if its VMM maps memory read-only, else by one.
+  public var form: ReadForm?
 
   /// A right.
-  public init(owner: Party? = nil, to grantee: Party, object: GrantObject, access: BufferAccess = .read) {
+  public init(
+    owner: Party? = nil, to grantee: Party, object: GrantObject, access: BufferAccess = .read, form: ReadForm? = nil
+  ) {
+    self.form = form
     self.owner = owner
     self.grantee = grantee
     self.object = object
@@ -310,11 +321,15 @@ public struct GrantRecord: Hashable, Sendable {
   public var object: GrantObject
   /// How.
   public var access: BufferAccess
+  /// How a VM that may only read gets the pixels: in GRANT_RECORD what comes of the grant, nil for all others.
+  public var form: ReadForm?
 
   /// A grant.
   public init(
-    id: GrantID, owner: Party, grantee: Party, object: GrantObject, access: BufferAccess, isConfigured: Bool = false
+    id: GrantID, owner: Party, grantee: Party, object: GrantObject, access: BufferAccess, form: ReadForm? = nil,
+    isConfigured: Bool = false
   ) {
+    self.form = form
     self.id = id
     self.isConfigured = isConfigured
     self.owner = owner

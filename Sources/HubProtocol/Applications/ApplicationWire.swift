@@ -22,6 +22,14 @@ extension WireReader {
     return access
   }
 
+  /// One of these, or none.
+  mutating func readForm(_ known: [ReadForm]) throws(ProtocolError) -> ReadForm? {
+    let word = try u32()
+    guard word != 0 else { return nil }
+    guard let form = ReadForm(rawValue: word), known.contains(form) else { throw bad("form") }
+    return form
+  }
+
   /// `count` properties with different names.
   mutating func properties(_ count: UInt32) throws(ProtocolError) -> [BufferProperty] {
     guard count <= UInt32(BufferProperty.maximumCount) else { throw bad("count of properties") }

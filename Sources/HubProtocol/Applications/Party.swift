@@ -71,6 +71,39 @@ public enum BufferAccess: UInt32, Sendable, Comparable, CaseIterable, CustomStri
   public static func < (left: BufferAccess, right: BufferAccess) -> Bool { left.rawValue < right.rawValue }
 }
 
+/// How a VM that may read a buffer gets its pixels into its guest.
+public enum ReadForm: UInt32, Sendable, Comparable, CaseIterable, CustomStringConvertible {
+  /// A copy of its own, which its graphics card refreshes.
+  case shadow = 1
+  /// The owner's memory, which the guest could write.
+  case shared = 2
+  /// The owner's memory, which the VMM maps for reading only.
+  case readOnly = 3
+
+  /// The word for people and for configuration files.
+  public var description: String {
+    switch self {
+    case .shadow: "shadow"
+    case .shared: "shared"
+    case .readOnly: "read-only"
+    }
+  }
+
+  /// By what the guest could do: see the owner's memory only through its card, read it, write it.
+  public static func < (left: ReadForm, right: ReadForm) -> Bool { left.exposure < right.exposure }
+
+  private var exposure: Int {
+    switch self {
+    case .shadow: 0
+    case .readOnly: 1
+    case .shared: 2
+    }
+  }
+
+  /// The forms that a grant can ask for: ``readOnly`` is up to the VMM.
+  public static let grantable: [ReadForm] = [.shadow, .shared]
+}
+
 /// A free property of a buffer: "camera" = "front".
 public struct BufferProperty: Hashable, Sendable {
   /// The most that a buffer has.

@@ -120,6 +120,15 @@ struct GPUCommand: ParsableCommand {
   @Flag(help: "Let the guest's programs show this VM's screens to others (muntin-guest share-display).")
   var shareDisplays = false
 
+  @Flag(
+    help: ArgumentHelp(
+      "The VMM maps for its guest read-only what it is told to.",
+      discussion: """
+        Then what was granted to this VM for reading reaches its guest without a copy. QEMU (up to 11.1 at least) refuses \
+        such memory.
+        """))
+  var vmmMapsReadOnly = false
+
   @Flag(help: "Print what the back-end can do, as JSON, and exit.")
   var printCapabilities = false
 
@@ -183,6 +192,7 @@ struct GPUCommand: ParsableCommand {
     if let hostVisible { options.hostVisible = UInt64(hostVisible) }
     options.hubChannel = channel == .hub
     options.sharesDisplays = shareDisplays
+    options.vmmMapsReadOnly = vmmMapsReadOnly
     if let blobAlignment { options.blobAlignment = blobAlignment }
     for limit in limits { options.limits[limit.quantity] = limit.amount }
     try GPUProcess(options, logger: log.logger("muntin.gpu")).run()

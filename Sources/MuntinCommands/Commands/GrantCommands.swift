@@ -20,6 +20,7 @@ struct GrantCommand: ParsableCommand {
         muntin grant vm:cluster application:recorder
         muntin grant application:camera vm:cluster --access read-write
         muntin grant vm:ivi vm:dash --display 0
+        muntin grant vm:ivi vm:cluster --name map --form shared
       """
   )
 
@@ -46,26 +47,50 @@ struct GrantCommand: ParsableCommand {
     })
   var access = BufferAccess.read
 
+  @Option(
+    help: ArgumentHelp(
+      "How a VM that may read gets the pixels: shadow or shared.",
+      discussion: """
+        shadow: a copy of its own, brought up to date by damage. shared: no copy; the VM could write into the owner's \
+        memory, if its VMM does not map it read-only. Without it: no copy where the VMM maps memory read-only \
+        (muntin gpu --vmm-maps-read-only), else shadow.
+        """,
+      valueName: "form"),
+    transform: { (text: String) throws -> ReadForm in
+      guard let form = ReadForm.grantable.first(where: { $0.description == text }) else {
+        throw ValidationError("give shadow or shared")
+      }
+      return form
+    })
+  var form: ReadForm?
+
   @OptionGroup var hub: HubOptions
 
   func validate() throws {
     guard [name != nil, id != nil, display != nil].filter(\.self).count <= 1 else {
       throw ValidationError("give one of --name, --id and --display")
     }
-    if let display {
-      guard 0..<ScanoutIndex.maximumCount ~= display else {
-        throw ValidationError("a virtual machine's displays are 0 to 15")
-      }
-      guard owner.kind == .vm, grantee.kind == .vm else {
-        throw ValidationError("--display is for one virtual machine to see another's screen")
-      }
-      guard access == .read else { throw ValidationError("a display can be read only; leave --access away") }
+    if form != nil, access != .read || grantee.kind != .vm {
+      throw ValidationError("--form is about a VM that may read; leave it out, or grant read access to vm:NAME")
     }
+    if let display { try validate(display) }
     if let id, BufferID(id) == nil { throw ValidationError("an id looks like \(BufferID.example)") }
   }
 
+  private func validate(_ display: Int) throws {
+    guard 0..<ScanoutIndex.maximumCount ~= display else {
+      throw ValidationError("a virtual machine's displays are 0 to 15")
+    }
+    guard owner.kind == .vm, grantee.kind == .vm else {
+      throw ValidationError("--display is for one virtual machine to see another's screen")
+    }
+    guard access == .read, form == nil else {
+      throw ValidationError("a display can be read only, as a copy; leave --access and --form away")
+    }
+  }
+
   func run() throws {
-    let request = GrantRequest(owner: owner, to: grantee, object: object, access: access)
+    let request = GrantRequest(owner: owner, to: grantee, object: object, access: access, form: form)
     do {
       print(try HubClient.connect(hub.path).grant(request))
     } catch ControlError.refused(let refusal) where refusal.code == .notFound {

@@ -27,7 +27,7 @@ struct ListCommand: ParsableCommand {
         buffers   id, owner, owner_kind, name, size, format, stride, bytes, state, leases
         displays  name, size, refresh (mHz), output, layers, pid, frame
         clients   name, role, pid, uid, received, sent
-        grants    number, owner, to, buffer (its name or id), access, configured
+        grants    number, owner, to, buffer (its name or id), access, form, configured
       Sizes are "WIDTHxHEIGHT"; a pid, a mode or a size that is not known is null; a memory limit of null is none.
 
       EXAMPLES

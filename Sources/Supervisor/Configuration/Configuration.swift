@@ -68,6 +68,8 @@ public struct Configuration: Equatable, Sendable {
     public var channel: Channel?
     /// Whether those programs may let other VMs see its screens.
     public var sharesDisplays = false
+    /// Whether its VMM maps memory read-only where it is told to.
+    public var vmmMapsReadOnly: Bool
     /// Other limits, by the words of the ledger's lines (`Ledger.Quantity.key`).
     public var limits: [String: Int]
     /// The program that runs the machine, with its arguments; empty when something else starts it.
@@ -117,6 +119,14 @@ public struct Configuration: Equatable, Sendable {
 
   /// A right to use buffers.
   public struct Grant: Equatable, Sendable {
+    /// How a VM that may only read gets the pixels.
+    public enum Form: String, CaseIterable, Sendable {
+      /// A copy of its own.
+      case shadow
+      /// The memory itself, which it could write.
+      case shared
+    }
+
     /// Whose buffers.
     public var owner: Party
     /// Who may use them.
@@ -127,6 +137,8 @@ public struct Configuration: Equatable, Sendable {
     public var display: Int?
     /// How.
     public var access: Access
+    /// Nil: as the VMM of the VM allows.
+    public var form: Form?
   }
 
   /// The hub's socket; nil for the default.

@@ -51,6 +51,8 @@ public enum ConfigurationProblem: Equatable, Sendable, CustomStringConvertible {
   case scanoutCount(Int, machine: String)
   /// Channels need memory of the host that the guest sees.
   case channelWithoutWindow(machine: String)
+  /// A form of reading of a grant that is not for a VM to read.
+  case formWithoutReader
   /// A key that means nothing without another one.
   case needsKey(String, needed: String)
   /// VNC on an address that others can reach, without a password.
@@ -75,6 +77,8 @@ public enum ConfigurationProblem: Equatable, Sendable, CustomStringConvertible {
     case .areaOutsideDisplay(let area, let display, let size):
       "the area \(area) is not inside display \"\(display)\", which is \(size); make it smaller, move it, or make the "
         + "display larger"
+    case .formWithoutReader:
+      "form says how a VM that may read gets the pixels; leave it out, or grant access = \"read\" to \"vm:NAME\""
     case .channelWithoutWindow(let machine):
       "VM \"\(machine)\": channel needs a host-visible region; leave out host_visible = \"0\" or channel"
     case .scanoutCount(let count, let machine):

@@ -90,9 +90,7 @@ extension Configuration.Display {
 extension Configuration.Machine {
   private static let keys = [
     "name", "socket", "memory_limit", "allocate", "heap", "host_visible", "blob_alignment", "channel", "share_displays",
-    "limits",
-    "command",
-    "restart", "scanout",
+    "vmm_maps_read_only", "limits", "command", "restart", "scanout",
   ]
 
   fileprivate init(
@@ -117,6 +115,7 @@ extension Configuration.Machine {
       throw ConfigurationError(line: shares.line, .needsKey("share_displays", needed: "channel"))
     }
     sharesDisplays = shares?.value ?? false
+    vmmMapsReadOnly = try table.boolean("vmm_maps_read_only")?.value ?? false
     limits = try Self.limits(table)
     let command = try table.command("command")
     self.command = command ?? []

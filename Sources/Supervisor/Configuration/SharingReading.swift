@@ -15,7 +15,7 @@ extension Configuration.Application {
 }
 
 extension Configuration.Grant {
-  private static let keys = ["owner", "buffer", "display", "to", "access"]
+  private static let keys = ["owner", "buffer", "display", "to", "access", "form"]
 
   /// A right; the VMs and displays that it names must be there.
   init(_ node: TOMLNode, vms: [String], displays: [String]) throws(ConfigurationError) {
@@ -28,9 +28,22 @@ extension Configuration.Grant {
     display = try Self.display(table, of: owner, besides: buffer)
     let words = Configuration.Access.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
     access = try table.parsed("access", words) { Configuration.Access(rawValue: $0) }?.value ?? .read
+    form = try Self.form(table, access, grantee)
     guard display != nil else { return }
     guard access == .read else { throw table.unfit("access", "\"read\" for a display") }
+    guard form == nil else { throw table.unfit("form", "no value for a display, which is always a copy") }
     guard grantee.kind == .vm else { throw table.unfit("to", "a VM beside \"display\"") }
+  }
+
+  private static func form(
+    _ table: TOMLTableReader, _ access: Configuration.Access, _ grantee: Configuration.Party
+  ) throws(ConfigurationError) -> Configuration.Form? {
+    let forms = Configuration.Form.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
+    let form = try table.parsed("form", forms) { Configuration.Form(rawValue: $0) }
+    if let form, access != .read || grantee.kind != .vm {
+      throw ConfigurationError(line: form.line, .formWithoutReader)
+    }
+    return form?.value
   }
 
   /// The screen that it is about, if it is about one.

@@ -28,7 +28,7 @@ extension Configuration.Grant {
     display = try Self.display(table, of: owner, besides: buffer)
     let words = Configuration.Access.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
     access = try table.parsed("access", words) { Configuration.Access(rawValue: $0) }?.value ?? .read
-    form = try Self.form(table, access, grantee)
+    form = try Self.form(of: table, access, grantee)
     guard display != nil else { return }
     guard access == .read else { throw table.unfit("access", "\"read\" for a display") }
     guard form == nil else { throw table.unfit("form", "no value for a display, which is always a copy") }
@@ -36,10 +36,10 @@ extension Configuration.Grant {
   }
 
   private static func form(
-    _ table: TOMLTableReader, _ access: Configuration.Access, _ grantee: Configuration.Party
-  ) throws(ConfigurationError) -> Configuration.Form? {
-    let forms = Configuration.Form.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
-    let form = try table.parsed("form", forms) { Configuration.Form(rawValue: $0) }
+    of table: TOMLTableReader, _ access: Configuration.Access, _ grantee: Configuration.Party
+  ) throws(ConfigurationError) -> Form? {
+    let forms = Form.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
+    let form = try table.parsed("form", forms) { Form(rawValue: $0) }
     if let form, access != .read || grantee.kind != .vm {
       throw ConfigurationError(line: form.line, .formWithoutReader)
     }

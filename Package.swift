@@ -79,6 +79,7 @@ let package = Package(
       ["GuestChannel", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
     module("Supervisor", ["Buffers", "Platform", logging]),
     module("Listing"),
+    module("WaylandClient", ["Buffers", "Platform"]),
 
     // Executables.
     module(
@@ -93,7 +94,7 @@ let package = Package(
     .target(
       name: "MuntinGuest",
       dependencies: [
-        "CrossDomain", "HubProtocol", "Buffers", "Platform", "Listing", "CDRM", "CPNG",
+        "WaylandClient", "CrossDomain", "HubProtocol", "Buffers", "Platform", "Listing", "CDRM", "CPNG",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: settings, linkerSettings: [.linkedLibrary("z"), .linkedLibrary("m")]),
     .executableTarget(
@@ -111,7 +112,7 @@ let package = Package(
       "FuzzBodies",
       [
         "Virtqueue", "VhostUser", "GPUDevice", "GuestChannel", "CrossDomain", "Hub", "HubProtocol", "Supervisor",
-        "Buffers", "Platform", "CMuntin",
+        "WaylandClient", "Buffers", "Platform", "CMuntin",
       ]),
     tests(of: "VirtioRing", ["CAllocations"]),
     tests(of: "CrossDomain"),
@@ -131,6 +132,7 @@ let package = Package(
     tests(
       of: "GPUBackend",
       ["muntin", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
+    tests(of: "WaylandClient", ["Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform", "Listing"]),
     tests(
@@ -155,7 +157,8 @@ let package = Package(
       swiftSettings: settings),
     tests(of: "MuntinBench"),
     .testTarget(
-      name: "LibraryTests", dependencies: ["muntin", "CMuntin", "Platform", "CPNG"], swiftSettings: settings),
+      name: "LibraryTests", dependencies: ["muntin", "CMuntin", "CrossDomain", "Platform", "CPNG"],
+      swiftSettings: settings),
     tests(of: "FuzzBodies"),
   ]
 )

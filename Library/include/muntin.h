@@ -177,7 +177,13 @@ typedef struct muntin_grant muntin_grant;   /* a right that one gave */
 
 typedef struct muntin_options {
   const char *name; /* of this application: 1 to 63 bytes of UTF-8 */
-  const char *path; /* of the hub's socket; NULL: $MUNTIN_HUB, $XDG_RUNTIME_DIR/muntin/hub.sock, /run/muntin/hub.sock */
+  /*
+   * Of the hub's socket; NULL: $MUNTIN_HUB, $XDG_RUNTIME_DIR/muntin/hub.sock, /run/muntin/hub.sock. "drm:PATH" in a
+   * guest: its graphics card, such as drm:/dev/dri/renderD128, or "drm:" the first that has a channel to the host's hub.
+   * So it is with NULL, too, where $MUNTIN_HUB is not set and there is no socket. By a card everything is done in the
+   * name of the VM, whatever the name above.
+   */
+  const char *path;
   /*
    * Come back when the hub goes away: connect again (after 50 ms, doubling to 1 s), offer one's buffers again, acquire
    * again what one had a lease of, give one's grants again. Then muntin_open() succeeds without a hub, too.
@@ -309,13 +315,15 @@ typedef struct muntin_offer {
 /* Memory that the program made by itself. The descriptor stays the caller's. */
 typedef struct muntin_memory {
   muntin_memory_kind kind;
-  /* A file: sealed against any change of size, not writable for other users (fchmod 0644), and opened read-only unless
+  /* (In a guest only dma-bufs of the card's, of the host's memory.)
+   * A file: sealed against any change of size, not writable for other users (fchmod 0644), and opened read-only unless
    * the offer is writable. A dma-buf can only be offered writable. */
   int fd;
   uint64_t offset, byte_count; /* whole pages; offset 0 for a dma-buf */
 } muntin_memory;
 
-/* Makes zeroed shared memory of that layout and offers it. The handle may be used at once. */
+/* Makes zeroed shared memory of that layout and offers it. The handle may be used at once. In a guest the memory is the
+ * host's, and a hub that goes away leaves it zeroed: draw all of it when MUNTIN_EVENT_OFFERED comes again. */
 MUNTIN_API int muntin_buffer_offer(muntin *connection, const muntin_offer *offer, muntin_buffer **buffer);
 /* The same with memory of one's own. */
 MUNTIN_API int muntin_buffer_offer_memory(muntin *connection, const muntin_offer *offer, const muntin_memory *memory,
@@ -380,7 +388,8 @@ MUNTIN_API const muntin_info *muntin_lease_info(const muntin_lease *lease);
  * and what *pixels was before is unmapped then.
  */
 MUNTIN_API int muntin_lease_map(muntin_lease *lease, void **pixels);
-/* The descriptor of its memory, to import it elsewhere; stays the library's; -1 before it is acquired. */
+/* The descriptor of its memory, to import it elsewhere; stays the library's; -1 before it is acquired. In a guest it is a
+ * dma-buf of the card's, which only drivers can use: mmap() of it fails. */
 MUNTIN_API int muntin_lease_fd(const muntin_lease *lease);
 /* Says that this generation was read and is not read any more (once release_fence is ready, which stays the caller's;
  * -1: now). */

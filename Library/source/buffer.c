@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { STRIDE_ALIGNMENT = 64, SIDE_HOST = 2, REASON_ALLOCATED = 2, REASON_DRIVER = 4 };
@@ -106,7 +105,8 @@ int muntin_buffer_offer(muntin *connection, const muntin_offer *offer, muntin_bu
   own->memory.byte_count = (muntin__layout_end(&own->layout) + page - 1) / page * page;
   int error = own->memory.byte_count > SIZE_MAX / 2
                   ? -ENOMEM
-                  : muntin__make_memory((size_t)own->memory.byte_count, offer->writable, &memory);
+                  : connection->memory->make(connection->context, (size_t)own->memory.byte_count, offer->writable,
+                                             &memory);
   if (error < 0) {
     free(own);
     return muntin__fail_with_errno(connection, "shared memory", -error);
@@ -116,23 +116,13 @@ int muntin_buffer_offer(muntin *connection, const muntin_offer *offer, muntin_bu
 }
 
 /* Why this memory cannot be handed on, or NULL. */
-static const char *memory_fault(const muntin_memory *memory, const muntin_buffer *buffer) {
-  struct stat status;
+static const char *memory_fault(muntin *connection, const muntin_memory *memory, const muntin_buffer *buffer) {
   bool is_file = memory->kind == MUNTIN_MEMORY_FILE;
   if (!is_file && memory->kind != MUNTIN_MEMORY_DMA_BUF) return "unknown kind of memory";
   if (!is_file && !buffer->is_writable) return "whoever has a dma-buf can write: offer it writable";
   if (memory->offset % page_size() != 0 || (!is_file && memory->offset != 0)) return "the offset is not of whole pages";
   if (muntin__layout_end(&buffer->layout) > memory->byte_count) return "the memory is too small for its layout";
-  if (fstat(memory->fd, &status) < 0) return "no such descriptor";
-  off_t size = is_file ? status.st_size : lseek(memory->fd, 0, SEEK_END);
-  if (size < 0 || memory->byte_count > (uint64_t)size || memory->offset > (uint64_t)size - memory->byte_count) {
-    return "the memory is shorter than it says";
-  }
-  if (!is_file) return NULL;
-  if (!muntin__has_fixed_size(memory->fd)) return "not a memory file sealed with F_SEAL_SHRINK and F_SEAL_GROW";
-  if (muntin__can_others_write(memory->fd)) return "other users can open it for writing: fchmod(fd, 0644)";
-  int mode = fcntl(memory->fd, F_GETFL) & O_ACCMODE;
-  return mode == (buffer->is_writable ? O_RDWR : O_RDONLY) ? NULL : "opened for other access than the offer says";
+  return connection->memory->offer_fault(connection->context, memory, buffer->is_writable);
 }
 
 int muntin_buffer_offer_memory(muntin *connection, const muntin_offer *offer, const muntin_memory *memory,
@@ -141,7 +131,7 @@ int muntin_buffer_offer_memory(muntin *connection, const muntin_offer *offer, co
   *buffer = NULL;
   int result = make(connection, offer, &own);
   if (result < 0) return result;
-  const char *why = memory_fault(memory, own);
+  const char *why = memory_fault(connection, memory, own);
   if (why != NULL) {
     free(own);
     return muntin__fail(connection, MUNTIN_ERROR_INVALID, why);
@@ -341,6 +331,9 @@ int muntin_buffer_update(muntin_buffer *buffer, const muntin_rectangle *damage, 
   if (generation == 0) generation = buffer->generation + 1;
   if (generation <= buffer->generation)
     return muntin__fail(connection, MUNTIN_ERROR_INVALID, "the generation does not rise");
+  if (acquire_fence >= 0 && !connection->memory->has_fences) {
+    return muntin__fail(connection, MUNTIN_ERROR_INVALID, "fences do not go this way: wait for it first");
+  }
   if (acquire_fence >= 0 && (fence = muntin__duplicate(acquire_fence, &error)) == NULL) {
     return muntin__fail(connection, error, "this cannot be a fence");
   }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { SHORTEST_WAIT = 50, LONGEST_WAIT = 1000 }; /* milliseconds */
 
@@ -70,13 +71,14 @@ static int try_to_link(muntin *connection) {
   return 0;
 }
 
-int muntin_open_transport(const muntin_options *options, const muntin_transport *transport, void *context,
-                          muntin **connection) {
+static int open_way(const muntin_options *options, const muntin_transport *transport, void *context,
+                    const struct memory_way *memory, muntin **connection) {
   *connection = NULL;
   if (options == NULL || !muntin__is_name(options->name, MUNTIN_NAME_SIZE)) return MUNTIN_ERROR_INVALID;
   muntin *own = calloc(1, sizeof *own);
   if (own == NULL) return MUNTIN_ERROR_MEMORY;
   own->transport = transport;
+  own->memory = memory;
   own->context = context;
   own->fence = -1;
   own->reconnects = options->reconnect && transport->connect != NULL;
@@ -92,6 +94,23 @@ int muntin_open_transport(const muntin_options *options, const muntin_transport 
   return MUNTIN_OK;
 }
 
+int muntin_open_transport(const muntin_options *options, const muntin_transport *transport, void *context,
+                          muntin **connection) {
+  return open_way(options, transport, context, &muntin__files, connection);
+}
+
+/* Over a transport of this library's, whose context is gone when it fails. */
+static int open_own(const muntin_options *options, const muntin_transport *transport, void *context,
+                    const struct memory_way *memory, muntin **connection) {
+  int result = open_way(options, transport, context, memory, connection);
+  if (result < 0) {
+    int error = errno;
+    transport->destroy(context);
+    errno = error;
+  }
+  return result;
+}
+
 static int open_socket(const muntin_options *options, const char *path, int fd, muntin **connection) {
   *connection = NULL;
   const muntin_transport *transport = path == NULL ? &muntin__adopted_transport : &muntin__socket_transport;
@@ -100,13 +119,19 @@ static int open_socket(const muntin_options *options, const char *path, int fd, 
     muntin__close(fd);
     return MUNTIN_ERROR_MEMORY;
   }
-  int result = muntin_open_transport(options, transport, context, connection);
-  if (result < 0) {
-    int error = errno;
-    transport->destroy(context);
-    errno = error;
-  }
-  return result;
+  return open_own(options, transport, context, &muntin__files, connection);
+}
+
+static int open_channel(const muntin_options *options, const char *card, muntin **connection) {
+  void *context = muntin__channel_context(card);
+  if (context == NULL) return MUNTIN_ERROR_INVALID;
+  return open_own(options, &muntin__channel_transport, context, &muntin__blobs, connection);
+}
+
+/* Nobody has said where the hub is, and there is no socket where it would be, but a card that has a channel to one. */
+static bool must_be_guest(const muntin_options *options, const char *path) {
+  const char *hub = getenv("MUNTIN_HUB");
+  return options->path == NULL && (hub == NULL || hub[0] == 0) && access(path, F_OK) < 0 && muntin__has_channel();
 }
 
 int muntin_open(const muntin_options *options, muntin **connection) {
@@ -118,6 +143,8 @@ int muntin_open(const muntin_options *options, muntin **connection) {
   } else if (snprintf(path, sizeof path, "%s", options->path) >= (int)sizeof path || path[0] == 0) {
     return MUNTIN_ERROR_INVALID;
   }
+  if (must_be_guest(options, path)) return open_channel(options, "", connection);
+  if (strncmp(path, "drm:", 4) == 0) return open_channel(options, path + 4, connection);
   return open_socket(options, path, -1, connection);
 }
 

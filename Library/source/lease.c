@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SHORTEST_WAIT = 50, LONGEST_WAIT = 1000, PATIENCE = 10000 }; /* milliseconds */
@@ -251,33 +250,21 @@ static void unmap(muntin_lease *lease) {
   lease->mapping = lease->pixels = NULL;
 }
 
-/* Why this memory must not be mapped, or NULL: a page behind a file's end would end the program. */
-static const char *memory_fault(const muntin_lease *lease) {
-  struct stat status;
-  const muntin_info *info = &lease->info;
-  bool is_file = info->memory_kind == MUNTIN_MEMORY_FILE;
-  if (fstat(lease->memory->fd, &status) < 0) return "no such descriptor";
-  if (is_file && !S_ISREG(status.st_mode)) return "not a memory file";
-  if (is_file && !muntin__cannot_shrink(lease->memory->fd)) return "a memory file that can shrink";
-  off_t size = is_file ? status.st_size : lseek(lease->memory->fd, 0, SEEK_END);
-  /* The sum was checked when it was read. */
-  return size < 0 || info->memory_offset + info->byte_count > (uint64_t)size ? "shorter than it says" : NULL;
-}
-
 int muntin_lease_map(muntin_lease *lease, void **pixels) {
   muntin *connection = lease->object.connection;
   *pixels = NULL;
   if (lease->memory == NULL) return muntin__fail(connection, MUNTIN_ERROR_STATE, "not acquired");
   if (lease->mapping == NULL || lease->is_mapping_stale) {
-    const char *why = memory_fault(lease);
+    const char *why = connection->memory->lease_fault(&lease->info, lease->memory->fd);
     if (why != NULL) return muntin__fail(connection, MUNTIN_ERROR_BAD_PEER, why);
     uint64_t shift = lease->info.memory_offset % (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t size = lease->info.byte_count + shift;
     if (size > SIZE_MAX) return muntin__fail_with_errno(connection, "mmap", ENOMEM);
     int protection = lease->access == MUNTIN_READ ? PROT_READ : PROT_READ | PROT_WRITE;
-    void *mapping =
-        mmap(NULL, (size_t)size, protection, MAP_SHARED, lease->memory->fd, (off_t)(lease->info.memory_offset - shift));
-    if (mapping == MAP_FAILED) return muntin__fail_with_errno(connection, "mmap", errno);
+    void *mapping;
+    int error = connection->memory->map(connection->context, lease->memory->fd, lease->info.memory_offset - shift,
+                                        (size_t)size, protection, &mapping);
+    if (error < 0) return muntin__fail_with_errno(connection, "mmap", -error);
     unmap(lease);
     lease->mapping = mapping;
     lease->mapping_size = (size_t)size;
@@ -293,6 +280,9 @@ int muntin_lease_done(muntin_lease *lease, uint64_t generation, int release_fenc
   struct descriptor *fence = NULL;
   int error;
   if (lease->state != LEASE_HELD) return muntin__fail(connection, MUNTIN_ERROR_STATE, "not acquired");
+  if (release_fence >= 0 && !connection->memory->has_fences) {
+    return muntin__fail(connection, MUNTIN_ERROR_INVALID, "fences do not go this way: wait for it first");
+  }
   if (release_fence >= 0 && (fence = muntin__duplicate(release_fence, &error)) == NULL) {
     return muntin__fail(connection, error, "this cannot be a fence");
   }

@@ -126,8 +126,27 @@ enum link_state {
   LINK_OVER /* for good */
 };
 
+/*
+ * What goes through a transport in the place of memory: files, or (in a guest) blobs of the card. Functions with a
+ * context get the transport's; each gives 0 or a negative errno, or words that say what is wrong (NULL: nothing).
+ */
+struct memory_way {
+  /* Zeroed memory of `size` bytes (whole pages), mapped writable, with a descriptor to hand on. */
+  int (*make)(void *context, size_t size, bool is_writable, struct shared_memory *memory);
+  /* Maps what a descriptor stands for. */
+  int (*map)(void *context, int fd, uint64_t offset, size_t size, int protection, void **mapping);
+  /* Why what was acquired must not be mapped. */
+  const char *(*lease_fault)(const muntin_info *info, int fd);
+  /* Why memory that the program made cannot be handed on; its kind, offset and size are those of an offer. */
+  const char *(*offer_fault)(void *context, const muntin_memory *memory, bool is_writable);
+  bool has_fences; /* whether fences go through, too */
+};
+
+extern const struct memory_way muntin__files, muntin__blobs;
+
 struct muntin {
   const muntin_transport *transport;
+  const struct memory_way *memory;
   void *context;
   char name[MUNTIN_NAME_SIZE];
   bool reconnects;
@@ -260,6 +279,13 @@ uint64_t muntin__next_retry(const muntin *connection);
 extern const muntin_transport muntin__socket_transport, muntin__adopted_transport;
 /* Their context: of the first by the path, of the second by fd; the other is NULL or -1. */
 void *muntin__socket_context(const char *path, int fd);
+/* One that connects to the hub's end of a guest's graphics card. */
+extern const muntin_transport muntin__channel_transport;
+/* Its context: the card's path, or an empty text for the first card that has a channel. NULL: without memory, or where
+ * there are no such cards. */
+void *muntin__channel_context(const char *path);
+/* Whether this is a guest whose card has a channel, which may be closed to this user. */
+bool muntin__has_channel(void);
 /* Closes fd if it is one. */
 void muntin__close(int fd);
 

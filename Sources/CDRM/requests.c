@@ -1,5 +1,6 @@
 #include "request.h"
 #include <CDRM.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 struct version {
@@ -22,6 +23,7 @@ struct create_blob {
 };
 struct map { uint64_t offset; uint32_t handle, zero; };
 struct close { uint32_t handle, zero; };
+struct prime { uint32_t handle, flags; int32_t fd; };
 struct submission {
     uint32_t flags, byte_count;
     uint64_t commands, handles;
@@ -81,6 +83,13 @@ int cdrm_map_offset(int card, uint32_t handle, uint64_t *offset) {
 int cdrm_close_handle(int card, uint32_t handle) {
     struct close close = {.handle = handle};
     return request(card, _IOW('d', 0x09, struct close), &close);
+}
+
+int cdrm_export(int card, uint32_t handle, int *descriptor) {
+    struct prime prime = {.handle = handle, .flags = O_CLOEXEC | O_RDWR, .fd = -1};
+    int result = request(card, CORE(0x2d, prime), &prime);
+    *descriptor = prime.fd;
+    return result;
 }
 
 int cdrm_submit(int card, const void *commands, uint32_t byte_count, uint32_t ring) {

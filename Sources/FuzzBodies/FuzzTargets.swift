@@ -17,4 +17,5 @@ public let fuzzTargets: [String: FuzzBody] = [
   "splitQueue": fuzzSplitQueue,
   "vhostUserMessages": fuzzVhostUserMessages,
   "vhostUserSession": fuzzVhostUserSession,
+  "wayland": fuzzWayland,
 ]

@@ -1,6 +1,7 @@
 import Buffers
 import HubProtocol
 import Platform
+import WaylandClient
 
 /// Why a program in a guest cannot do what it was asked to: what was wrong, where, and what to do.
 public enum GuestError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -42,6 +43,8 @@ public enum GuestError: Error, Equatable, Sendable, CustomStringConvertible {
   case noMode(Size, offered: [Size])
   /// A format that the card's screens do not show.
   case unshowable(String)
+  /// The compositor of this VM shows no window.
+  case window(WaylandError)
   /// A command that was to follow updates failed.
   case command(status: Int32)
 
@@ -76,6 +79,7 @@ public enum GuestError: Error, Equatable, Sendable, CustomStringConvertible {
       "the screen has no mode of \(size); give the VM a scanout of that size on the host. It offers: "
         + (offered.isEmpty ? "nothing, it is off" : offered.prefix(8).map(\.description).joined(separator: ", "))
     case .unshowable(let format): "a screen shows XR24 (XRGB8888) and AR24, not \(format)"
+    case .window(let error): "\(error)"
     case .command(let status): "the command ended with status \(status)"
     }
   }

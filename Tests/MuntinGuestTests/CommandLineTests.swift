@@ -26,7 +26,9 @@ import Testing
     (["import", "a", "--png", "b", "--raw", "c"], "give one of --png and --raw"),
     (["import", id, "--owner", "b", "--raw", "c"], "--owner goes with a name"),
     (["import", "a", "--raw", "c", "--access", "write"], "give read or read-write"),
-    (["show", "a"], "give --kms"),
+    (["show", "a"], "give one of --kms and --wayland"),
+    (["show", "a", "--kms", "--wayland"], "give one of --kms and --wayland"),
+    (["show", "a", "--kms", "--fullscreen"], "go with --wayland"),
     (["nonsense"], "nonsense"),
   ])
   func aWrongCommandLineIsRefused(arguments: [String], message: String) {

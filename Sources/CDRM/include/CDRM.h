@@ -37,6 +37,8 @@ int cdrm_create_blob(int card, struct cdrm_blob *blob);
 // Where mmap finds it.
 int cdrm_map_offset(int card, uint32_t handle, uint64_t *offset);
 int cdrm_close_handle(int card, uint32_t handle);
+// A dma-buf of its memory, for other drivers and programs.
+int cdrm_export(int card, uint32_t handle, int *descriptor);
 // Commands for the context; with a ring below 64 they end with a fence on it.
 int cdrm_submit(int card, const void *commands, uint32_t byte_count, uint32_t ring);
 enum { CDRM_NO_RING = 64 };

@@ -56,6 +56,13 @@ public final class Blob {
 
   deinit { _ = cdrm_close_handle(card.descriptor.raw, handle) }
 
+  /// The memory as a dma-buf, for other programs of this VM that use the card.
+  func exported() throws(GuestError) -> FileDescriptor {
+    var raw: Int32 = -1
+    try card.check(cdrm_export(card.descriptor.raw, handle, &raw), "export a blob")
+    return FileDescriptor(adopting: raw)
+  }
+
   /// The bytes; others may read and change them at any time.
   public var bytes: UnsafeMutableRawBufferPointer { mapping.mutableBytes }
 }

@@ -118,14 +118,15 @@ public final class GraphicsCard {
     try check(result, "submit commands")
   }
 
-  /// Waits for a fence of a polled ring; false when the time is over.
-  func waitForFence(until end: MonotonicTime) throws(GuestError) -> Bool {
+  /// Waits for a fence of a polled ring; false when the time is over, or another file has something to read.
+  func waitForFence(until end: MonotonicTime, or other: Int32?) throws(GuestError) -> Bool {
     while true {
       let left = max(0, (end - .now).nanoseconds)
-      var poll = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
-      let count = Glibc.poll(&poll, 1, Int32(clamping: (left + 999_999) / 1_000_000))
-      if count > 0 { break }
-      if count == 0 { return false }
+      // The kernel passes over negative numbers.
+      var polls = [descriptor.raw, other ?? -1].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+      let count = Glibc.poll(&polls, nfds_t(polls.count), Int32(clamping: (left + 999_999) / 1_000_000))
+      if count > 0, polls[0].revents != 0 { break }
+      if count >= 0 { return false }
       guard errno == EINTR else { throw .system(.last("poll \(path)")) }
     }
     let result = cdrm_read_events(descriptor.raw)

@@ -26,14 +26,15 @@ final class Channel {
     try submit(.send(Transmission(data, identifiers: identifiers)))
   }
 
-  /// Waits for what the host says next; nil when the time is over. Without data: the channel's end.
-  func receive(until end: MonotonicTime) throws(GuestError) -> Transmission? {
+  /// Waits for what the host says next; nil when the time is over, or another file has something to read. Without data:
+  /// the channel's end.
+  func receive(until end: MonotonicTime, or other: Int32? = nil) throws(GuestError) -> Transmission? {
     if !isWaiting {
       UnsafeMutableRawBufferPointer(rebasing: ring.bytes[..<64]).initializeMemory(as: UInt8.self, repeating: 0)
       try submit(.poll, ring: CrossDomain.channelRing)
       isWaiting = true
     }
-    guard try card.waitForFence(until: end) else { return nil }
+    guard try card.waitForFence(until: end, or: other) else { return nil }
     isWaiting = false
     return try entry()
   }

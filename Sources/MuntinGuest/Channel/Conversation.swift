@@ -37,9 +37,10 @@ public final class Conversation {
     try channel.send(message.encoded(serial: serial, carriesDescriptor: blob != nil), blob: blob)
   }
 
-  private func hear(until end: MonotonicTime) throws(GuestError) -> (message: Message, serial: UInt64, answer: Answer)?
-  {
-    guard let transmission = try channel.receive(until: end) else { return nil }
+  private func hear(
+    until end: MonotonicTime, or other: Int32? = nil
+  ) throws(GuestError) -> (message: Message, serial: UInt64, answer: Answer)? {
+    guard let transmission = try channel.receive(until: end, or: other) else { return nil }
     guard !transmission.data.isEmpty else { throw .channelOver }
     do throws(ProtocolError) {
       let read = try PacketParser.parseDetached(transmission.data)
@@ -85,10 +86,10 @@ public final class Conversation {
     news.append(message)
   }
 
-  /// What is told without being asked for; nil when the time is over.
-  func next(until end: MonotonicTime) throws(GuestError) -> Message? {
+  /// What is told without being asked for; nil when the time is over, or another file has something to read.
+  func next(until end: MonotonicTime, or other: Int32? = nil) throws(GuestError) -> Message? {
     if !news.isEmpty { return news.removeFirst() }
-    guard let heard = try hear(until: end) else { return nil }
+    guard let heard = try hear(until: end, or: other) else { return nil }
     if case .error(let refusal) = heard.message { throw .refused(refusal) }
     return heard.message
   }

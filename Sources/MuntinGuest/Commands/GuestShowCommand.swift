@@ -1,18 +1,27 @@
 import ArgumentParser
+import Buffers
+import Glibc
 import HubProtocol
 import Platform
+import WaylandClient
 
 /// `muntin-guest show`.
 struct GuestShowCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "show",
-    abstract: "Shows a buffer of another virtual machine or program on a screen of this one.",
+    abstract: "Shows a buffer of another virtual machine or program in this one, as it changes.",
     discussion: """
-      The screen shows the buffer's own memory, without a copy where the right is read-write; it has to offer a mode of the \
-      buffer's size. Needs the screen for itself: no other program of this virtual machine may use it meanwhile.
+      With --kms it is shown on a screen of this machine's card: the screen shows the buffer's own memory, without a copy \
+      where the right is read-write; it has to offer a mode of the buffer's size. No other program of this virtual \
+      machine may use the screen meanwhile.
 
-      EXAMPLE
+      With --wayland it is a window of the compositor that runs in this machine: by linux-dmabuf where the compositor can \
+      use the memory, else by wl_shm and a copy of what has changed. The first line of output says which, and why. It \
+      ends with status 0 when the window is closed.
+
+      EXAMPLES
         muntin-guest show clock --owner ivi --kms
+        muntin-guest show clock --owner ivi --wayland --fullscreen
       """
   )
 
@@ -21,17 +30,28 @@ struct GuestShowCommand: ParsableCommand {
   @Flag(help: "Show it by the kernel's mode setting.")
   var kms = false
 
-  @Option(help: ArgumentHelp("Which screen of the card.", valueName: "number"))
+  @Flag(help: "Show it as a window.")
+  var wayland = false
+
+  @Option(help: ArgumentHelp("With --kms: which screen of the card.", valueName: "number"))
   var screen = 0
 
+  @OptionGroup var window: WindowOptions
   @OptionGroup var card: CardOptions
 
   func validate() throws {
-    guard kms else { throw ValidationError("give --kms") }
+    guard kms != wayland else { throw ValidationError("give one of --kms and --wayland") }
+    guard wayland || !window.isGiven else {
+      throw ValidationError("--title, --app-id, --fullscreen and --shm go with --wayland")
+    }
   }
 
   func run() throws {
-    let importer = try Importer(try buffer.name, access: buffer.access, try card.connect(withScreens: true))
+    let importer = try Importer(try buffer.name, access: buffer.access, try card.connect(withScreens: kms))
+    if wayland { try showWindow(importer) } else { try showScreen(importer) }
+  }
+
+  private func showScreen(_ importer: Importer) throws {
     _ = try importer.waitForWholePicture()
     let screen = try importer.show(on: screen)
     try importer.done()
@@ -40,5 +60,44 @@ struct GuestShowCommand: ParsableCommand {
       try screen.update(update.damage)
       try importer.done()
     }
+  }
+
+  private func showWindow(_ importer: Importer) throws {
+    let window = try Window(importer, window.identity(importer.info), mustCopy: window.shm)
+    print(window.reasonToCopy.map { "shown by wl_shm: \($0)" } ?? "shown by linux-dmabuf")
+    fflush(nil)
+    try window.run()
+  }
+}
+
+/// What a window is like.
+struct WindowOptions: ParsableArguments {
+  static let defaultAppID = "muntin-guest"
+
+  @Option(
+    help: ArgumentHelp("With --wayland: the window's title.", discussion: "Default: OWNER:NAME.", valueName: "text"))
+  var title: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "With --wayland: the name by which the compositor's configuration knows the window.",
+      discussion: "Default: \(defaultAppID). Weston's kiosk shell puts a window on the screen whose app-ids has it.",
+      valueName: "name"))
+  var appID: String?
+
+  @Flag(help: "With --wayland: ask for a whole screen. A smaller picture is in its middle.")
+  var fullscreen = false
+
+  @Flag(help: "With --wayland: copy by wl_shm, even where linux-dmabuf would do.")
+  var shm = false
+
+  /// Whether any of them was given.
+  var isGiven: Bool { title != nil || appID != nil || fullscreen || shm }
+
+  /// What the window of a buffer says of itself.
+  func identity(_ info: BufferInfo) -> WaylandWindow.Identity {
+    let name = info.name?.text ?? "\(info.buffer.id)"
+    return WaylandWindow.Identity(
+      title: title ?? "\(info.owner.name):\(name)", appID: appID ?? Self.defaultAppID, isFullscreen: fullscreen)
   }
 }

@@ -71,11 +71,12 @@ public final class Importer {
 
   // MARK: Reading
 
-  /// Waits for an update; the whole of the picture as damage is the first one's. Nil: none comes in time.
+  /// Waits for an update; the whole of the picture as damage is the first one's. Nil: none comes in time, or another file
+  /// has something to read.
   ///
   /// - Throws: also when the buffer is taken away.
-  public func nextUpdate(until end: MonotonicTime) throws(GuestError) -> BufferUpdate? {
-    while let news = try conversation.next(until: end) {
+  public func nextUpdate(until end: MonotonicTime, or other: Int32? = nil) throws(GuestError) -> BufferUpdate? {
+    while let news = try conversation.next(until: end, or: other) {
       switch news {
       case .application(.updated(let update)) where update.id == info.buffer.id:
         newest = update.generation
@@ -106,6 +107,9 @@ public final class Importer {
   func show(on number: Int) throws(GuestError) -> Screen {
     try Screen(number, of: conversation.card, showing: blob, info.buffer.layout)
   }
+
+  /// The memory that holds the picture.
+  var memory: Blob { blob }
 
   /// The owner may draw again.
   public func done() throws(GuestError) {

@@ -37,6 +37,16 @@ def initrd_with(programs, folder):
     return path
 
 
+def disk_with(program, folder):
+    """Arguments for a second disk that is a program and nothing else: a guest with a root disk starts no program of its
+    initramfs. See `Inside.install`."""
+    disk = folder / f"{program.name}.disk"
+    subprocess.run(["strip", "-o", disk, program], check=True)
+    with open(disk, "ab") as file:
+        file.write(bytes(-disk.stat().st_size % 512))
+    return ["-drive", f"file={disk},format=raw,if=virtio,readonly=on"]
+
+
 class Inside:
     """Programs that run in a guest: each has a name, a log, and a pipe to its standard input."""
 
@@ -47,6 +57,10 @@ class Inside:
         self._running = set()
 
     # Programs
+
+    def install(self, name):
+        """Makes a program of the disk of `disk_with`."""
+        self.vm.shell(f"cat /dev/vdb >/run/muntin/{name}; chmod +x /run/muntin/{name}")
 
     def start(self, name, command, expect=None, seconds=20.0):
         """Starts a program in the background and waits until it has said a line that matches."""

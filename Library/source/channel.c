@@ -1,0 +1,279 @@
+/*
+ * A guest's way to the hub: a CROSS_DOMAIN context of its graphics card. Each SEND and RECEIVE carries one message, and
+ * a blob in the place of a descriptor. Towards the rest of this library a blob is a dma-buf, which the card makes and
+ * knows again.
+ */
+#include "private.h"
+
+#if MUNTIN_SYSTEM_LINUX
+
+#include "card.h"
+#include "cross_domain.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct channel_context {
+  char path[64]; /* of the card; empty: the first that has a channel */
+  int card;
+  uint8_t *query, *ring; /* mapped; the first is there because the protocol wants one */
+};
+
+void *muntin__channel_context(const char *path) {
+  struct channel_context *own = calloc(1, sizeof *own);
+  if (own == NULL) return NULL;
+  own->card = -1;
+  snprintf(own->path, sizeof own->path, "%s", path);
+  return own;
+}
+
+bool muntin__has_channel(void) {
+  int card = muntin__open_card("");
+  muntin__close(card);
+  return card >= 0 || card == -EACCES;
+}
+
+/* ---- Sending ---- */
+
+/* Asks the card to say when there is something: then the open file has an event. What the ring holds is taken before. */
+static int poll_ring(struct channel_context *own) {
+  uint8_t command[CROSS_DOMAIN_POLL_SIZE];
+  memset(own->ring, 0, CROSS_DOMAIN_RING_SIZE);
+  muntin__put_poll(command);
+  return muntin__submit(own->card, command, sizeof command, true);
+}
+
+static int send_message(struct channel_context *own, const uint8_t *message, size_t size, const int *descriptor) {
+  uint8_t command[CROSS_DOMAIN_RING_SIZE];
+  struct blob blob = {0, 0};
+  if (descriptor != NULL) {
+    int result = muntin__import_blob(own->card, *descriptor, &blob);
+    if (result < 0) return result;
+  }
+  size_t length = muntin__put_send(command, message, size, blob.resource);
+  int result = length == 0 ? -EMSGSIZE : muntin__submit(own->card, command, length, false);
+  if (descriptor != NULL) muntin__forget_blob(own->card, &blob);
+  return result;
+}
+
+static int channel_send(void *context, const void *bytes, size_t size, const int *descriptors, size_t count) {
+  struct channel_context *own = context;
+  const uint8_t *packet = bytes;
+  for (size_t offset = 0, taken = 0; offset < size;) {
+    struct header header = muntin__get_header(packet + offset);
+    bool has_descriptor = header.flags == FLAG_DESCRIPTOR && taken < count;
+    int result = send_message(own, packet + offset, header.length, has_descriptor ? &descriptors[taken] : NULL);
+    if (result < 0) return result;
+    taken += has_descriptor;
+    offset += header.length;
+  }
+  return 0;
+}
+
+/* ---- Receiving ---- */
+
+/* A descriptor of what a number of the host's stands for. */
+static int take_blob(struct channel_context *own, uint32_t number, uint32_t size) {
+  struct blob blob;
+  int result = muntin__make_host_blob(own->card, size, number, &blob);
+  if (result < 0) return result;
+  int fd = muntin__export_blob(own->card, &blob);
+  muntin__forget_blob(own->card, &blob);
+  return fd;
+}
+
+/* The blob begins with the buffer's first byte, wherever that is in the host's file. */
+static void forget_offset(uint8_t *message, size_t size) {
+  enum { OFFSET = HEADER_SIZE + 72 };
+  if (size >= OFFSET + 8 && muntin__get_header(message).type == ACQUIRED) put64(message + OFFSET, 0);
+}
+
+/* Makes a packet of an entry: its length, 0 at the channel's end. *count: as in muntin_transport. */
+static ssize_t take(struct channel_context *own, const uint8_t *entry, void *bytes, size_t room, int *descriptors,
+                    size_t *count) {
+  struct received received;
+  bool has_room = *count > 0;
+  *count = 0;
+  bool is_good = muntin__get_received(entry, &received) && received.size <= room && (has_room || !received.has_blob);
+  if (!is_good) return -EMSGSIZE;
+  memcpy(bytes, received.message, received.size);
+  if (!received.has_blob) return (ssize_t)received.size;
+  int fd = take_blob(own, received.blob_number, received.blob_size);
+  if (fd < 0) return fd;
+  descriptors[0] = fd;
+  *count = 1;
+  forget_offset(bytes, received.size);
+  return (ssize_t)received.size;
+}
+
+static ssize_t channel_receive(void *context, void *bytes, size_t room, int *descriptors, size_t *count) {
+  struct channel_context *own = context;
+  uint8_t entry[CROSS_DOMAIN_RING_SIZE];
+  int result = muntin__take_event(own->card);
+  if (result == 0) {
+    memcpy(entry, own->ring, sizeof entry);
+    /* Asked at once, so that the open file tells of the next one as a socket would. */
+    result = poll_ring(own);
+  }
+  if (result == 0) return take(own, entry, bytes, room, descriptors, count);
+  *count = 0;
+  return result;
+}
+
+/* ---- Connecting ---- */
+
+static int channel_descriptor(void *context) { return ((struct channel_context *)context)->card; }
+
+static void unmap(uint8_t **ring) {
+  if (*ring != NULL) munmap(*ring, CROSS_DOMAIN_RING_SIZE);
+  *ring = NULL;
+}
+
+static void channel_disconnect(void *context) {
+  struct channel_context *own = context;
+  unmap(&own->query);
+  unmap(&own->ring);
+  muntin__close(own->card);
+  own->card = -1;
+}
+
+/* Its handle stays for as long as the card is open, because the host writes to it. */
+static int make_ring(int card, uint8_t **bytes, uint32_t *resource) {
+  struct blob blob;
+  void *mapping;
+  int result = muntin__make_guest_blob(card, CROSS_DOMAIN_RING_SIZE, &blob);
+  if (result < 0) return result;
+  result = muntin__map_blob(card, &blob, CROSS_DOMAIN_RING_SIZE, PROT_READ | PROT_WRITE, &mapping);
+  if (result < 0) return result;
+  *bytes = mapping;
+  *resource = blob.resource;
+  return 0;
+}
+
+static int start(struct channel_context *own) {
+  uint8_t command[CROSS_DOMAIN_INIT_SIZE];
+  uint32_t query = 0, ring = 0;
+  int result = muntin__start_context(own->card);
+  if (result == 0) result = make_ring(own->card, &own->query, &query);
+  if (result == 0) result = make_ring(own->card, &own->ring, &ring);
+  if (result < 0) return result;
+  muntin__put_init(command, query, ring);
+  result = muntin__submit(own->card, command, sizeof command, false);
+  return result < 0 ? result : poll_ring(own);
+}
+
+static int channel_connect(void *context) {
+  struct channel_context *own = context;
+  own->card = muntin__open_card(own->path);
+  if (own->card < 0) return own->card;
+  int result = start(own);
+  if (result < 0) channel_disconnect(context);
+  return result;
+}
+
+static void channel_destroy(void *context) {
+  channel_disconnect(context);
+  free(context);
+}
+
+const muntin_transport muntin__channel_transport = {
+    .connect = channel_connect,
+    .send = channel_send,
+    .receive = channel_receive,
+    .descriptor = channel_descriptor,
+    .disconnect = channel_disconnect,
+    .destroy = channel_destroy,
+};
+
+/* ---- Memory ---- */
+
+static int map_made(int card, const struct blob *blob, size_t size, struct shared_memory *memory) {
+  int result = muntin__map_blob(card, blob, size, PROT_READ | PROT_WRITE, &memory->pixels);
+  if (result < 0) return result;
+  memory->fd = muntin__export_blob(card, blob);
+  if (memory->fd >= 0) return 0;
+  munmap(memory->pixels, size);
+  return memory->fd;
+}
+
+/* The card, which has to be open and a context: for the time being another one than the channel's, while there is none. */
+static int use_card(struct channel_context *own) {
+  if (own->card >= 0) return own->card;
+  int card = muntin__open_card(own->path);
+  int result = card < 0 ? card : muntin__start_context(card);
+  if (result >= 0) return card;
+  muntin__close(card);
+  return result;
+}
+
+static void leave_card(struct channel_context *own, int card) {
+  if (card != own->card) muntin__close(card);
+}
+
+/* Who may write it is the card's to say. */
+static int channel_make(void *context, size_t size, bool is_writable, struct shared_memory *memory) {
+  struct channel_context *own = context;
+  struct blob blob;
+  (void)is_writable;
+  int card = use_card(own);
+  int result = card < 0 ? card : muntin__make_host_blob(card, size, 0, &blob);
+  if (result == 0) {
+    result = map_made(card, &blob, size, memory);
+    muntin__forget_blob(card, &blob);
+  }
+  leave_card(own, card);
+  return result;
+}
+
+static int channel_map(void *context, int fd, uint64_t offset, size_t size, int protection, void **mapping) {
+  struct channel_context *own = context;
+  struct blob blob;
+  if (offset != 0) return -EINVAL;
+  int card = use_card(own);
+  int result = card < 0 ? card : muntin__import_blob(card, fd, &blob);
+  if (result == 0) {
+    result = muntin__map_blob(card, &blob, size, protection, mapping);
+    muntin__forget_blob(card, &blob);
+  }
+  leave_card(own, card);
+  return result;
+}
+
+static const char *lease_fault(const muntin_info *info, int fd) {
+  off_t size = lseek(fd, 0, SEEK_END);
+  return size < 0 || info->byte_count > (uint64_t)size ? "shorter than it says" : NULL;
+}
+
+static const char *offer_fault(void *context, const muntin_memory *memory, bool is_writable) {
+  struct channel_context *own = context;
+  struct blob blob;
+  (void)is_writable;
+  if (memory->kind != MUNTIN_MEMORY_DMA_BUF || memory->offset != 0) return "a guest offers dma-bufs of its card";
+  off_t size = lseek(memory->fd, 0, SEEK_END);
+  if (size < 0 || memory->byte_count > (uint64_t)size) return "the memory is shorter than it says";
+  int card = use_card(own);
+  int result = card < 0 ? card : muntin__import_blob(card, memory->fd, &blob);
+  if (result == 0) muntin__forget_blob(card, &blob);
+  leave_card(own, card);
+  return result < 0 ? "not memory of the host's, of this card" : NULL;
+}
+
+const struct memory_way muntin__blobs = {
+    .make = channel_make, .map = channel_map, .lease_fault = lease_fault, .offer_fault = offer_fault};
+
+#else
+
+const muntin_transport muntin__channel_transport = {0};
+const struct memory_way muntin__blobs = {0};
+
+void *muntin__channel_context(const char *path) {
+  (void)path;
+  return NULL;
+}
+
+bool muntin__has_channel(void) { return false; }
+
+#endif

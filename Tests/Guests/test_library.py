@@ -1,0 +1,111 @@
+"""libmuntin in guests: the example programs, unchanged, whose way to the hub is the card of their machine."""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from harness.environment import PROJECT
+from harness.pictures import difference, with_rectangle
+from harness.sharing import Guests
+from harness.waiting import wait_for
+
+WIDTH, HEIGHT, SQUARE = 160, 120, 32
+PRODUCER = f"producer --buffer front --size {WIDTH}x{HEIGHT} --rate 10"
+CONSUMER = "consumer --owner vm:a --buffer front --output /run/frame"
+
+
+def build_examples(folder):
+    """The examples with the library in them, as programs that need nothing of the guest."""
+    subprocess.run(["make", "-s", "-C", PROJECT / "Library", f"O={folder}", "CFLAGS=-O2"], check=True)
+    for name in ("producer", "consumer"):
+        subprocess.run(
+            ["gcc", "-O2", "-static", "-I", PROJECT / "Library/include", "-o", folder / name,
+             PROJECT / f"Examples/{name}.c", folder / "libmuntin.a", "-lpng16", "-lz", "-lm"],
+            check=True,
+        )  # fmt: skip
+    return [folder / "producer", folder / "consumer"]
+
+
+def drawn(generation):
+    """What Examples/producer.c shows: a pattern, and a square that moves over it."""
+    pattern = bytes(part for y in range(HEIGHT) for x in range(WIDTH) for part in (x & 255, y & 255, (x ^ y) & 255))
+    x, y = generation * 7 % (WIDTH - SQUARE + 1), generation * 5 % (HEIGHT - SQUARE + 1)
+    picture = Image.frombytes("RGB", (WIDTH, HEIGHT), pattern)
+    return with_rectangle(picture, x, y, SQUARE, SQUARE, (255, 255, generation & 255))
+
+
+@pytest.fixture(scope="module")
+def started(built):
+    with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
+        programs = Path(folder) / "programs"
+        programs.mkdir()
+        guests = Guests(folder, build_examples(programs), names=("a", "b", "c"), memory=192)
+        try:
+            yield guests
+        finally:
+            guests.kill()
+
+
+@pytest.fixture
+def guests(started):
+    yield started
+    started.clean()
+
+
+def consume(guests, count, more=""):
+    """The generations of so many frames that b's consumer has written, each of them a whole one."""
+    b = guests["b"]
+    b.start("consumer", f"{CONSUMER} --count {count} {more}")
+    frames = [b.wait_for_line("consumer", r"^frame (\d+)", after=2 + index).group(1) for index in range(count)]
+    for frame in frames:
+        assert difference(b.picture(f"/run/frame-{frame}.png"), drawn(int(frame))) is None
+    return [int(frame) for frame in frames]
+
+
+@pytest.mark.parametrize("address", ["", "--hub drm:", "--hub drm:/dev/dri/renderD128"])
+def test_one_guests_producer_is_seen_by_the_others_consumer_to_the_last_bit(guests, address):
+    guests["a"].start("producer", f"{PRODUCER} {address} --grant vm:b --property lens=wide", "^granted")
+    generations = consume(guests, 4, address)
+    assert generations == sorted(set(generations))
+    assert "named front lens=wide" in guests["b"].log("consumer")
+
+
+def test_memory_goes_when_the_programs_go(guests):
+    before = guests["a"] and guests.memory("a"), guests["b"] and guests.memory("b")
+    guests["a"].start("producer", f"{PRODUCER} --grant vm:b", "^granted")
+    consume(guests, 2)
+    guests["b"].kill("consumer")
+    guests["b"].start("consumer", CONSUMER)
+    guests["b"].wait_for_line("consumer", "^frame")
+    guests["a"].kill("producer")
+    guests["b"].wait_for_line("consumer", "^retired$")
+    wait_for(lambda: (guests.memory("a"), guests.memory("b")) == before, lambda: f"{guests.memory('a')}, {guests.memory('b')}: {before}")
+
+
+def test_a_right_that_is_revoked_ends_the_lease(guests):
+    guests["a"].start("producer", PRODUCER, "^offered")
+    grant = guests.grant("--name", "front")
+    guests["b"].start("consumer", CONSUMER)
+    guests["b"].wait_for_line("consumer", "^frame")
+    guests.up.ask("revoke", grant)
+    guests["b"].wait_for_line("consumer", "^revoked$")
+
+
+def test_a_hub_that_was_restarted_is_told_all_again(guests):
+    guests["a"].start("producer", f"{PRODUCER} --grant vm:b", "^granted")
+    guests["b"].start("consumer", f"{CONSUMER} --count 100000")
+    guests["b"].wait_for_line("consumer", "^frame")
+    old = guests.up.kill_part("hub")
+    guests.up.wait_for_new_part("hub", instead_of=old)
+    for name, program in (("a", "producer"), ("b", "consumer")):
+        guests[name].wait_for_line(program, "^disconnected")
+    before = len(guests["b"].log("consumer").splitlines())
+    guests["b"].wait_for_line("consumer", "^frame", after=before)
+
+
+def test_a_guest_without_a_channel_says_so(guests):
+    said = guests["c"].vm.shell("producer --hub drm: --size 64x64 || echo status $?", check=False)
+    assert "producer: shared memory: No such file or directory" in said and "status 1" in said

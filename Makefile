@@ -29,7 +29,7 @@ demo: ## shows two virtual machines on one display
 demo-vm: ## shows two virtual machines on the screen of a third one
 	Scripts/demo-vm
 
-bench: ## measures Muntin beside QEMU's own vhost-user-gpu
+bench: ## measures Muntin beside QEMU's own vhost-user-gpu, and a network between guests
 	Scripts/bench
 
 fmt: ## formats the sources in place

@@ -29,6 +29,9 @@ final class ExportTable {
     guard layout.byteCount <= memory.byteCount else {
       throw .pictureBeyondBlob(layout.size, stride: layout.stride, offset: UInt32(clamping: layout.offset))
     }
+    guard ImageChain(count: offer.images, byteCount: UInt64(memory.byteCount), layout: layout) != nil else {
+      throw .contextCommand("memory that is not \(offer.images) images of whole pages")
+    }
     var checked = offer
     checked.memory = MemoryDescription(
       kind: .file, side: .host, reason: .hostAllocated, byteCount: UInt64(memory.byteCount))

@@ -27,6 +27,7 @@ final class HubChannel: ChannelService {
   private let ready: () -> Void
   private let exports: ExportTable
   private let imports: ImportTable
+  private var fenced: FencedUpdates?
   private let screens: ScreenTable
   /// Reaches the hub once more.
   private var reach: (loop: EventLoop, connect: () throws(SystemError) -> FileDescriptor)?
@@ -37,6 +38,8 @@ final class HubChannel: ChannelService {
   private var isClosed = false
   private var inbox: [Transmission] = []
   private var outbox: [Outgoing] = []
+  /// What was asked for and is not answered yet.
+  private var acquisitions: [UInt64: Acquisition] = [:]
   /// Called with true when the channel is to be kept although its program has gone, with false when it is over.
   var lingers: (Bool) -> Void = { _ in }
 
@@ -53,12 +56,15 @@ final class HubChannel: ChannelService {
     imports = ImportTable(access: access, allocate: allocate)
     screens = ScreenTable(vm: vm, allocate: allocate)
     imports.released = { [weak self] in self?.released($0) }
+    imports.tell = { [weak self] in self?.tell(.application(.updated($0)), 0) }
+    imports.done = { [weak self] in self?.post(.application(.done($0, generation: $1)), 0) }
     screens.tell = { [weak self] in self?.tell($0, $1, $2) }
   }
 
   /// Connects; where there is no hub, the channel is over at once, which its program is told.
   func start(_ loop: EventLoop, _ connect: @escaping () throws(SystemError) -> FileDescriptor) {
     reach = (loop, connect)
+    fenced = FencedUpdates(loop: loop) { [weak self] in self?.imports.update($0) }
     do throws(SystemError) {
       let connection = try HubConnection(try connect(), loop: loop)
       connection.handler = self
@@ -105,9 +111,12 @@ final class HubChannel: ChannelService {
     case .grant(let grant) where !mayPass(grant): decline(message, serial)
     case .update, .done:
       guard identifier == nil else { throw .contextCommand("a fence: let the command wait for it instead") }
+      if case .done(let id, let generation) = message { return imports.guestIsDone(id, generation) }
       post(.application(message), serial)
-    case .withdraw, .acquire, .cancel, .lookup, .query, .constraints, .requirements, .grant, .revoke, .grants,
-      .screens:
+    case .acquire(let acquisition):
+      acquisitions[serial] = acquisition
+      post(.application(message), serial)
+    case .withdraw, .cancel, .lookup, .query, .constraints, .requirements, .grant, .revoke, .grants, .screens:
       post(.application(message), serial)
     default: throw .contextCommand("\(message.type) is a message of the hub's")
     }
@@ -139,6 +148,7 @@ final class HubChannel: ChannelService {
   }
 
   private func released(_ id: BufferID) {
+    fenced?.drop(id)
     post(.application(.release(id)), 0)
     endIfNothingIsLeft()
   }
@@ -208,6 +218,7 @@ final class HubChannel: ChannelService {
     connection?.close()
     connection = nil
     outbox.removeAll()
+    fenced?.dropAll()
     screens.closeAll()
     imports.takeAllAway()
     exports.removeAll()
@@ -223,9 +234,7 @@ extension HubChannel: HubConnectionHandler {
     case .application(.acquired(let info)):
       guard let descriptor else { return }
       acquired(info, serial, SharedDescriptor(descriptor))
-    case .application(.updated(let update)):
-      imports.update(update)
-      tell(.application(.updated(update)), serial)
+    case .application(.updated(let update)): updated(update, descriptor)
     case .application(.revoked(let id, _)), .application(.retired(let id, _)):
       // The card lets go in the guest's place, at once: whoever gave the buffer need not wait for the guest.
       imports.takeAway(id)
@@ -240,6 +249,9 @@ extension HubChannel: HubConnectionHandler {
     case .application(.accepted):
       exports.accepted(serial: serial)
       tell(message, serial)
+    case .error(let refusal) where refusal.messageType == MessageType.acquire.rawValue:
+      acquisitions[serial] = nil
+      tell(message, serial)
     case .error(let refusal) where refusal.messageType == MessageType.bufferOffer.rawValue:
       exports.declined(serial: serial)
       tell(message, serial)
@@ -247,10 +259,20 @@ extension HubChannel: HubConnectionHandler {
     }
   }
 
+  private func updated(_ update: BufferUpdate, _ fence: consuming FileDescriptor?) {
+    if let fence {
+      fenced?.add(update, SharedDescriptor(fence))
+    } else {
+      fenced?.add(update, nil)
+    }
+  }
+
   private func acquired(_ info: BufferInfo, _ serial: UInt64, _ descriptor: SharedDescriptor) {
+    let wanted = acquisitions.removeValue(forKey: serial) ?? Acquisition(.id(info.buffer.id), access: info.access)
     do throws(GPUError) {
-      let blob = try imports.add(info, descriptor)
-      tell(.application(.acquired(info)), serial, blob)
+      let (blob, own) = try imports.add(info, descriptor, for: wanted)
+      tell(.application(.acquired(own)), serial, blob)
+      imports.resume(info.buffer.id)
     } catch {
       if !imports.holds(info.buffer.id) { post(.application(.release(info.buffer.id)), 0) }
       let refusal = Refusal(.overLimit, about: MessageType.acquire.rawValue, reason: "\(error)")

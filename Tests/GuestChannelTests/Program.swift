@@ -110,16 +110,16 @@ final class GuestProgram {
 
   /// Offers a fresh picture; its bytes as the guest sees them.
   func export(
-    _ name: String, resource: UInt32, size: Size, at offset: UInt64, isWritable: Bool = false
+    _ name: String, resource: UInt32, size: Size, at offset: UInt64, isWritable: Bool = false, images: Int = 1
   ) throws -> (id: BufferID, bytes: UnsafeMutableRawBufferPointer) {
     let layout = try #require(PixelLayout(size: size, format: .xrgb8888))
-    let byteCount = UInt64(layout.byteCount + 4095) / 4096 * 4096
-    #expect(try guest.hostBlob(resource, 0, byteCount, context: context) == .okNoData)
+    let chain = try #require(ImageChain(count: images, of: layout))
+    #expect(try guest.hostBlob(resource, 0, chain.byteCount, context: context) == .okNoData)
     let bytes = try guest.map(resource, at: offset)
     let offer = BufferOffer(
       buffer: BufferDescription(id: .random(), layout: layout),
-      memory: MemoryDescription(hostFileOf: layout, reason: .hostAllocated), name: PeerName(name),
-      isWritable: isWritable)
+      memory: MemoryDescription(kind: .file, side: .host, reason: .hostAllocated, byteCount: chain.byteCount),
+      name: PeerName(name), isWritable: isWritable, images: images)
     _ = try ask(.offer(offer), resource: resource)
     return (offer.buffer.id, bytes)
   }
@@ -143,10 +143,10 @@ final class GuestProgram {
   /// Acquires a buffer and maps it; what it is, and its bytes as the guest sees them.
   func acquire(
     _ name: String, of owner: String, resource: UInt32, at offset: UInt64, access: BufferAccess = .read,
-    wantsUpdates: Bool = false
+    wantsUpdates: Bool = false, keeps: Bool = false
   ) throws -> (info: BufferInfo, bytes: UnsafeMutableRawBufferPointer) {
     let key = BufferKey.name(PeerName(name)!, owner: Party(.vm, PeerName(owner)!))
-    let answer = try ask(.acquire(Acquisition(key, access: access, wantsUpdates: wantsUpdates)))
+    let answer = try ask(.acquire(Acquisition(key, access: access, wantsUpdates: wantsUpdates, keeps: keeps)))
     guard case .acquired(let info) = answer.message else { throw Failure.unexpected(.application(answer.message)) }
     let blob = try #require(answer.blob)
     #expect(try guest.hostBlob(resource, UInt64(blob.number), UInt64(blob.byteCount), context: context) == .okNoData)

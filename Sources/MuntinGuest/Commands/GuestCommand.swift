@@ -131,6 +131,13 @@ enum GuestArgument {
     return Party(.vm, try name(text))
   }
 
+  static func seconds(_ text: String) throws -> Double {
+    guard let seconds = Double(text), seconds >= 0, seconds <= 3600 else {
+      throw ValidationError("give seconds, 0 to 3600")
+    }
+    return seconds
+  }
+
   static func rate(_ text: String) throws -> Double {
     guard let rate = Double(text), rate >= 0.01, rate <= 1000 else {
       throw ValidationError("give frames a second, 0.01 to 1000")

@@ -99,6 +99,7 @@ public final class GPUProcess {
     let hubPath = options.hubChannel ? options.hubPath : nil
     guard let vm = PeerName(options.vmName), hubPath != nil || options.waylandPath != nil else { return [] }
     var channels = hubPath.map { ChannelOptions(hubPath: $0, vm: vm) } ?? ChannelOptions(vm: vm)
+    channels.sharesDisplays = options.sharesDisplays
     if let path = options.waylandPath { channels.addWayland(path: path) }
     let kind = ChannelContexts(channels, loop: loop) { event in
       log.info("channel", ["vm": "\(vm)", "event": "\(event)"])

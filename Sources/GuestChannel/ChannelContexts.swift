@@ -17,6 +17,8 @@ public struct ChannelOptions {
   public var vm: PeerName
   /// The most channels at a time.
   public var maximumCount = 32
+  /// Whether the guest's programs may let others see the VM's screens.
+  public var sharesDisplays = false
 
   /// No channels yet, in the name of a VM.
   public init(vm: PeerName) { self.vm = vm }
@@ -118,7 +120,7 @@ public final class ChannelContexts: ContextKind {
     guard let connect = options.connectToHub else { throw .contextCommand("no channels to the hub") }
     guard lingering.count < options.maximumCount else { throw .contextCommand("earlier channels have not ended yet") }
     let channel = HubChannel(
-      vm: options.vm, access: access,
+      vm: options.vm, sharesDisplays: options.sharesDisplays, access: access,
       allocate: { [unowned self] count throws(GPUError) in try allocate(count, access) },
       note: note, ready: ready)
     channel.lingers = { [weak self, weak channel] isLingering in

@@ -152,17 +152,19 @@ final class HubChannel: ChannelService {
     outbox.append(Outgoing(message: message, serial: serial, descriptor: descriptor))
   }
 
+  func write(_ data: PipeData) throws(GPUError) { throw .contextCommand("the hub's channel has no pipes") }
+
   // MARK: To the program
 
-  func next() -> Transmission? {
+  func next() -> CrossDomainCommand? {
     if !inbox.isEmpty {
       let first = inbox.removeFirst()
       if inbox.isEmpty { connection?.pauseReading(false) }
-      return first
+      return .receive(first)
     }
     guard isOver, !hasToldEnd else { return nil }
     hasToldEnd = true
-    return Transmission([])
+    return .receive(Transmission([]))
   }
 
   private func tell(_ message: Message, _ serial: UInt64, _ blob: Transmission.Identifier? = nil) {

@@ -9,8 +9,7 @@ import Virtqueue
 final class GuestProgram {
   let guest: ChannelGuest
   let context: UInt32
-  private let ring: GuestAddress
-  private var poll: UInt16?
+  private let end: ChannelEnd
   /// What the hub has said and nobody has taken.
   private var heard: [(message: Message, serial: UInt64, blob: Transmission.Identifier?)] = []
   private(set) var isOver = false
@@ -20,11 +19,7 @@ final class GuestProgram {
   init(_ guest: ChannelGuest, context: UInt32, greets: Bool = true, ringByteCount: Int = 4096) throws {
     self.guest = guest
     self.context = context
-    #expect(try guest.run(.contextCreate(nameLength: 0, kind: CrossDomain.capset), context: context) == .okNoData)
-    let base = context * 100
-    _ = try guest.ring(base, context: context)
-    ring = try guest.ring(base + 1, context: context, byteCount: ringByteCount)
-    #expect(try submit(.initialize(queryRing: base, channelRing: base + 1, .hub)) == .okNoData)
+    end = try ChannelEnd(guest, context: context, to: .hub, ringByteCount: ringByteCount)
     guard greets else { return }
     #expect(try say(.hello(Hello(role: .application, name: PeerName("program")!))) == .okNoData)
     guard case .welcome = try hear().message else { throw Failure.noWelcome }
@@ -34,13 +29,9 @@ final class GuestProgram {
 
   // MARK: Talking
 
-  func submit(_ command: CrossDomainCommand) throws -> ResponseCode? {
-    try submit(try #require(command.encoded))
-  }
+  func submit(_ command: CrossDomainCommand) throws -> ResponseCode? { try end.submit(command) }
 
-  func submit(_ bytes: [UInt8]) throws -> ResponseCode? {
-    try guest.run(.submit3D(byteCount: UInt32(bytes.count), fenceCount: 0), tail: bytes, context: context)
-  }
+  func submit(_ bytes: [UInt8]) throws -> ResponseCode? { try end.submit(bytes) }
 
   @discardableResult
   func say(_ message: Message, serial: UInt64 = 0, resource: UInt32? = nil) throws -> ResponseCode? {
@@ -62,14 +53,7 @@ final class GuestProgram {
 
   /// Waits for the ring's next entry.
   func receive() throws -> Transmission {
-    let bytes = try #require(CrossDomainCommand.poll.encoded)
-    let token = try guest.post(
-      .submit3D(byteCount: UInt32(bytes.count), fenceCount: 0), tail: bytes, context: context,
-      ring: CrossDomain.channelRing)
-    try guest.wait { guest.done.contains(token) }
-    let entry = guest.bytes(at: ring, count: 4096)
-    guard case .receive(let transmission) = try entry.withUnsafeBytes({ try CrossDomainCommand.decode($0) }).command
-    else { throw Failure.noWelcome }
+    guard case .receive(let transmission) = try end.next() else { throw Failure.noWelcome }
     return transmission
   }
 

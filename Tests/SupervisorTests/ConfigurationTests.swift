@@ -32,6 +32,7 @@ let fullConfiguration = """
   host_visible = "1G"
   blob_alignment = "16K"
   channel = "hub"
+  wayland = "wayland-0"
   share_displays = true
   limits = { buffers = 100, imported = "1G", guest_memory = 4096 }
   command = [
@@ -145,7 +146,8 @@ func error(in text: String) -> ConfigurationError? {
     #expect(alpha.memoryLimit == 256 << 20)
     #expect(
       alpha.allocation == .host && alpha.heap == "system" && alpha.hostVisible == 1 << 30
-        && alpha.blobAlignment == .pages16K && alpha.channel == .hub && alpha.sharesDisplays)
+        && alpha.blobAlignment == .pages16K && alpha.channel == .hub && alpha.sharesDisplays
+        && alpha.wayland == "/etc/muntin/wayland-0")
     #expect(alpha.limits == ["buffers": 100, "imported": 1 << 30, "guest_memory": 4096])
     #expect(
       alpha.scanouts == [
@@ -237,6 +239,9 @@ func error(in text: String) -> ConfigurationError? {
     (configuration(machine: "blob_alignment = \"8K\""), 10, "cannot be \"8K\""),
     (configuration(machine: "channel = \"wayland\""), 10, "cannot be \"wayland\"; it takes \"hub\""),
     (configuration(machine: "channel = \"hub\"\nhost_visible = \"0\""), 10, "channel needs a host-visible region"),
+    (configuration(machine: "wayland = \"w\"\nhost_visible = \"0\""), 10, "wayland needs a host-visible region"),
+    (configuration(machine: "wayland = \"\""), 10, "it takes a path"),
+    (configuration(machine: "wayland = \"/\(String(repeating: "w", count: 107))\""), 10, "of at most 107 bytes"),
     (configuration(machine: "memory_limit = 1.5"), 10, "is a number with a fraction"),
     (configuration(machine: "command = []"), 10, "cannot be without a program"),
     (configuration(machine: "command = [\n\"a\",\n3]"), 12, "must be an array of strings, but is an integer"),

@@ -29,7 +29,10 @@ public struct Party: Hashable, Comparable, Sendable, CustomStringConvertible {
 
   /// Reads "vm:alpha", "application:camera" or "display:wall"; "alpha" is a VM.
   public init?(_ text: some StringProtocol) {
-    if !text.contains(":"), let name = PeerName(text) { return self.init(.vm, name) }
+    if !text.contains(":"), let name = PeerName(text) {
+      self.init(.vm, name)
+      return
+    }
     guard let colon = text.firstIndex(of: ":"),
       let kind = Kind.allCases.first(where: { $0.description == text[..<colon] }),
       let name = PeerName(text[text.index(after: colon)...])

@@ -78,7 +78,10 @@ extension Configuration.Party {
 
   /// Reads "vm:alpha", or "alpha" for a VM.
   init?(_ text: String) {
-    if Configuration.isName(text), !text.contains(":") { return self.init(kind: .vm, name: text) }
+    if Configuration.isName(text), !text.contains(":") {
+      self.init(kind: .vm, name: text)
+      return
+    }
     guard let colon = text.firstIndex(of: ":"), let kind = Kind(rawValue: String(text[..<colon])) else { return nil }
     let name = String(text[text.index(after: colon)...])
     guard Configuration.isName(name) else { return nil }

@@ -78,13 +78,13 @@ let fullConfiguration = """
   user = "root"
 
   [[grant]]
-  owner = "application:camera"
+  from = "application:camera"
   buffer = "front"
   to = "vm:alpha"
   access = "read-write"
 
   [[grant]]
-  owner = "vm:alpha"
+  from = "vm:alpha"
   to = "display:wall"
   """
 
@@ -176,7 +176,7 @@ func error(in text: String) -> ConfigurationError? {
   }
 
   @Test func aScreenMayBeGranted() throws {
-    let more = "[[grant]]\nowner = \"vm:beta\"\nto = \"vm:alpha\"\ndisplay = 1\n"
+    let more = "[[grant]]\nfrom = \"beta\"\nto = \"vm:alpha\"\ndisplay = 1\n"
     let (alpha, beta) = (Configuration.Party(kind: .vm, name: "alpha"), Configuration.Party(kind: .vm, name: "beta"))
     let read = try configuration(fullConfiguration + "\n" + more)
     #expect(read.grants.last == .init(owner: beta, grantee: alpha, display: 1, access: .read))
@@ -277,37 +277,37 @@ func error(in text: String) -> ConfigurationError? {
       configuration(more: "[[application]]\nname = \"a\"\n[[application]]\nname = \"a\""), 21,
       "application \"a\" is there already, on line 19"
     ),
-    (configuration(more: "[[grant]]\nowner = \"vm:alpha\""), 18, "[[grant]] needs the key \"to\""),
+    (configuration(more: "[[grant]]\nfrom = \"vm:alpha\""), 18, "[[grant]] needs the key \"to\""),
     (
-      configuration(more: "[[grant]]\nowner = \"alpha\"\nto = \"vm:alpha\""), 19,
-      "it takes \"vm:NAME\", \"application:NAME\" or \"display:NAME\""
+      configuration(more: "[[grant]]\nfrom = \"program:alpha\"\nto = \"vm:alpha\""), 19,
+      "it takes a VM's name, \"vm:NAME\", \"application:NAME\" or \"display:NAME\""
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"vm:alhpa\"\nto = \"application:x\""), 19,
+      configuration(more: "[[grant]]\nfrom = \"vm:alhpa\"\nto = \"application:x\""), 19,
       "there is no vm:alhpa; there is \"alpha\""
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"application:x\"\naccess = \"all\""), 21,
+      configuration(more: "[[grant]]\nfrom = \"vm:alpha\"\nto = \"application:x\"\naccess = \"all\""), 21,
       "it takes \"read\" or \"read-write\""
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 16"), 21,
+      configuration(more: "[[grant]]\nfrom = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 16"), 21,
       "\"display\" cannot be 16; it takes 0 to 15"
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"application:x\"\nto = \"vm:alpha\"\ndisplay = 0"), 21,
+      configuration(more: "[[grant]]\nfrom = \"application:x\"\nto = \"vm:alpha\"\ndisplay = 0"), 21,
       "the owner is no VM"
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"application:x\"\ndisplay = 0"), 20,
+      configuration(more: "[[grant]]\nfrom = \"vm:alpha\"\nto = \"application:x\"\ndisplay = 0"), 20,
       "\"to\" takes a VM beside \"display\""
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 0\nbuffer = \"x\""), 21,
+      configuration(more: "[[grant]]\nfrom = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 0\nbuffer = \"x\""), 21,
       "make two grants"
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 0\naccess = \"read-write\""),
+      configuration(more: "[[grant]]\nfrom = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 0\naccess = \"read-write\""),
       22, "\"access\" takes \"read\" for a display"
     ),
     (configuration(machine: "share_displays = true"), 10, "means nothing without \"channel\""),

@@ -127,8 +127,8 @@ enum GuestArgument {
 
   /// A VM by its name alone, or any party.
   static func owner(_ text: String) throws -> Party {
-    if let party = Party(text) { return party }
-    return Party(.vm, try name(text))
+    guard let party = Party(text) else { throw ValidationError("give \(Party.expectation)") }
+    return party
   }
 
   static func seconds(_ text: String) throws -> Double {

@@ -132,6 +132,7 @@ let package = Package(
     tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform", "CAllocations"], exclude: otherPlatform),
     tests(of: "Buffers", exclude: otherPlatform),
     tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform", "CAllocations"]),
+    tests(of: "Rendering", ["CVirglRenderer", "GPUDevice", "Virtqueue", "Buffers", "Platform"]),
     tests(of: "HubProtocol", ["Buffers", "Platform"]),
     tests(of: "GuestChannel", ["Hub", "HubProtocol", "GPUDevice", "CrossDomain", "Virtqueue", "Buffers", "Platform"]),
     .executableTarget(
@@ -143,7 +144,7 @@ let package = Package(
       ["muntin", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
     tests(of: "WaylandClient", ["Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
-    tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform", "Listing"]),
+    tests(of: "MuntinCommands", ["muntin", "Supervisor", "Rendering", "Hub", "HubProtocol", "Buffers", "Platform", "Listing"]),
     tests(
       of: "MuntinGuest",
       ["HubProtocol", "Buffers", .product(name: "ArgumentParser", package: "swift-argument-parser")]),

@@ -15,6 +15,14 @@ public struct VirglLibrary {
 
   /// The library's file, whose name ends with its version.
   public var path: String { String(cString: muntin_virgl_path()) }
+
+  /// Whether it was built with the capability set of Vulkan.
+  public var hasVenus: Bool {
+    var version: UInt32 = 0
+    var byteCount: UInt32 = 0
+    functions.get_cap_set(VirglCapset.venus.rawValue, &version, &byteCount)
+    return byteCount > 0
+  }
 }
 
 /// The driver that draws, as EGL names it on the thread that started the library.

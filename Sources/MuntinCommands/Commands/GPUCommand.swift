@@ -225,7 +225,11 @@ struct GPUCommand: ParsableCommand {
   }
 
   /// Only what works: a VMM offers its guest what stands here.
-  static let capabilities = JSONValue.object([("type", .string("gpu")), ("features", .array([]))])
+  static var capabilities: JSONValue {
+    let hasRenderer = (try? VirglLibrary()) != nil
+    let features = hasRenderer ? ["render-node", "virgl"] : []
+    return .object([("type", .string("gpu")), ("features", .array(features.map { .string($0) }))])
+  }
 
   private var rendering: VirglOptions? {
     guard virgl || venus else { return nil }

@@ -70,6 +70,10 @@ public struct Configuration: Equatable, Sendable {
     public var sharesDisplays = false
     /// Whether its VMM maps memory read-only where it is told to.
     public var vmmMapsReadOnly: Bool
+    /// Whether its guest has OpenGL, and whether Vulkan.
+    public var hasVirgl = false, hasVenus = false
+    /// The node of the GPU for that; nil: Mesa's software driver.
+    public var renderNode: String?
     /// The socket of the Wayland compositor in which programs of its guest may have windows; nil: none.
     public var wayland: String?
     /// Other limits, by the words of the ledger's lines (`Ledger.Quantity.key`).

@@ -90,7 +90,7 @@ extension Configuration.Display {
 extension Configuration.Machine {
   private static let keys = [
     "name", "socket", "memory_limit", "allocate", "heap", "host_visible", "blob_alignment", "channel", "share_displays",
-    "wayland", "vmm_maps_read_only", "limits", "command", "restart", "scanout",
+    "wayland", "vmm_maps_read_only", "virgl", "venus", "render_node", "limits", "command", "restart", "scanout",
   ]
 
   fileprivate init(
@@ -118,6 +118,13 @@ extension Configuration.Machine {
     sharesDisplays = shares?.value ?? false
     vmmMapsReadOnly = try table.boolean("vmm_maps_read_only")?.value ?? false
     self.wayland = wayland?.value
+    hasVirgl = try table.boolean("virgl")?.value ?? false
+    hasVenus = try table.boolean("venus")?.value ?? false
+    let node = try table.path("render_node", folder)
+    if let node, !hasVirgl, !hasVenus {
+      throw ConfigurationError(line: node.line, .needsKey("render_node", needed: "virgl"))
+    }
+    renderNode = node?.value
     limits = try Self.limits(table)
     let command = try table.command("command")
     self.command = command ?? []

@@ -80,7 +80,8 @@ let package = Package(
     module(
       "GPUBackend",
       [
-        "GuestChannel", "Rendering", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging,
+        "GuestChannel", "Rendering", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform",
+        logging,
       ]),
     module("Supervisor", ["Buffers", "Platform", logging]),
     module("Listing"),
@@ -90,7 +91,8 @@ let package = Package(
     module(
       "MuntinCommands",
       [
-        "GPUBackend", "Rendering", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "Listing", "CPixman",
+        "GPUBackend", "Rendering", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "Listing",
+        "CPixman",
         "CVNC", "CPNG", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -144,7 +146,9 @@ let package = Package(
       ["muntin", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
     tests(of: "WaylandClient", ["Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
-    tests(of: "MuntinCommands", ["muntin", "Supervisor", "Rendering", "Hub", "HubProtocol", "Buffers", "Platform", "Listing"]),
+    tests(
+      of: "MuntinCommands",
+      ["muntin", "Supervisor", "Rendering", "Hub", "HubProtocol", "Buffers", "Platform", "Listing"]),
     tests(
       of: "MuntinGuest",
       ["HubProtocol", "Buffers", .product(name: "ArgumentParser", package: "swift-argument-parser")]),

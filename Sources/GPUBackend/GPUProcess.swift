@@ -101,7 +101,7 @@ public final class GPUProcess {
     _ options: GPUBackendOptions, loop: EventLoop, log: RateLimitedLog
   ) throws -> VirglRenderer? {
     guard let wanted = options.rendering else { return nil }
-    let renderer = try VirglRenderer(wanted) { line in log.warning("virglrenderer", ["says": "\(line)"]) }
+    let renderer = try VirglRenderer(wanted) { line in log.info("virglrenderer", ["says": "\(line)"]) }
     try renderer.attach(to: loop)
     log.info("3D", ["driver": "\(renderer.driver.name)", "capsets": "\(renderer.kinds.map(\.capset))"])
     return renderer

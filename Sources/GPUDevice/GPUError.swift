@@ -125,7 +125,8 @@ public enum GPUError: Error, Equatable, Sendable {
     case .tooManyResources, .overLimit, .hostMemory, .tooManyMappings, .tooManyAttachments: .outOfMemory
     case .commandTruncated, .unknownFormat, .invalidSize, .rectangleOutside, .invalidEntryCount, .entriesTruncated,
       .entryUnmapped, .outsideBacking, .unknownCapset, .invalidCursorSize, .isBlob, .noBlob, .isTexture,
-      .noTexture, .notFlat, .renderer, .unknownBlobMemory, .unknownBlobFlags, .unknownBlob, .invalidBlobSize, .blobBeyondBacking, .pictureBeyondBlob, .unaligned,
+      .noTexture, .notFlat, .renderer, .unknownBlobMemory, .unknownBlobFlags, .unknownBlob, .invalidBlobSize,
+      .blobBeyondBacking, .pictureBeyondBlob, .unaligned,
       .notGuestMemory, .notMappable, .outsideWindow, .windowOverlap, .invalidNameLength, .invalidCommandSize,
       .commandsTruncated, .contextCommand:
       .invalidParameter

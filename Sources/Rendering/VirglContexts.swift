@@ -40,7 +40,8 @@ final class VirglContexts: ContextKind {
 
   func makeContext(_ access: ContextAccess) throws(GPUError) -> any GuestContext {
     let name = "muntin"
-    let code = renderer.library.context_create_with_flags(access.id.rawValue, source.rawValue, UInt32(name.utf8.count), name)
+    let code = renderer.library.context_create_with_flags(
+      access.id.rawValue, source.rawValue, UInt32(name.utf8.count), name)
     try renderer.check(code, "a context")
     return VirglContext(renderer, access)
   }

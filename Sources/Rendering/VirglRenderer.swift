@@ -7,7 +7,7 @@ import Platform
 ///
 /// The library keeps its state in global variables and its OpenGL contexts in the thread that started it: there is one
 /// renderer to a process, and it is used by one thread.
-public final class VirglRenderer: Renderer {
+public final class VirglRenderer {
   nonisolated(unsafe) private static var isInUse = false
 
   let library: muntin_virgl_library
@@ -17,7 +17,8 @@ public final class VirglRenderer: Renderer {
   private let callbacks = UnsafeMutablePointer<virgl_renderer_callbacks>.allocate(capacity: 1)
   /// Fences that the library has yet to finish.
   var fences = FenceTable()
-  private var backings: [ResourceID: UnsafeMutableBufferPointer<iovec>] = [:]
+  /// What the library has of guest memory.
+  var backings: [ResourceID: UnsafeMutableBufferPointer<iovec>] = [:]
   private var contextKinds: [VirglContexts] = []
   private var watch: EventLoop.Token?
 
@@ -111,81 +112,7 @@ public final class VirglRenderer: Renderer {
     return .pending
   }
 
-  // MARK: Resources
-
-  public func byteCount(of description: Command.Create3D) -> Int? { VirglFormats.byteCount(of: description) }
-
-  public func create(_ description: Command.Create3D) throws(GPUError) {
-    var arguments = virgl_renderer_resource_create_args(
-      handle: description.resource.rawValue, target: description.target, format: description.format,
-      bind: description.bind, width: description.size.width, height: description.size.height, depth: description.depth,
-      array_size: description.arraySize, last_level: description.lastLevel, nr_samples: description.sampleCount,
-      flags: description.flags)
-    try check(library.resource_create(&arguments, nil, 0), "a resource")
-  }
-
-  public func remove(_ id: ResourceID) { library.resource_unref(id.rawValue) }
-
-  public func attachBacking(_ segments: [UnsafeMutableRawBufferPointer], to id: ResourceID) throws(GPUError) {
-    let vector = UnsafeMutableBufferPointer<iovec>.allocate(capacity: segments.count)
-    for (index, segment) in segments.enumerated() {
-      vector.initializeElement(at: index, to: iovec(iov_base: segment.baseAddress, iov_len: segment.count))
-    }
-    let code = library.resource_attach_iov(Int32(bitPattern: id.rawValue), vector.baseAddress, Int32(vector.count))
-    guard code == 0 else {
-      vector.deallocate()
-      throw .renderer("a backing (\(code))")
-    }
-    backings[id] = vector
-  }
-
-  public func detachBacking(of id: ResourceID) {
-    library.resource_detach_iov(Int32(bitPattern: id.rawValue), nil, nil)
-    backings.removeValue(forKey: id)?.deallocate()
-  }
-
-  // MARK: Transfers
-
-  public func transferToHost(_ transfer: Command.Transfer3D, in context: ContextID) throws(GPUError) {
-    var box = muntin_virgl_box(transfer)
-    let code = withUnsafeMutablePointer(to: &box) { box in
-      library.transfer_write_iov(
-        transfer.resource.rawValue, context.rawValue, Int32(bitPattern: transfer.level), transfer.stride,
-        transfer.layerStride, OpaquePointer(box), transfer.offset, nil, 0)
-    }
-    try check(code, "a transfer to the host")
-  }
-
-  public func transferFromHost(_ transfer: Command.Transfer3D, in context: ContextID) throws(GPUError) {
-    var box = muntin_virgl_box(transfer)
-    let code = withUnsafeMutablePointer(to: &box) { box in
-      library.transfer_read_iov(
-        transfer.resource.rawValue, context.rawValue, transfer.level, transfer.stride, transfer.layerStride,
-        OpaquePointer(box), transfer.offset, nil, 0)
-    }
-    try check(code, "a transfer from the host")
-  }
-
-  public func readPixels(
-    of id: ResourceID, _ rectangle: Rectangle, into target: UnsafeMutableRawBufferPointer, stride: Int
-  ) throws(GPUError) {
-    var box = muntin_virgl_box(
-      x: rectangle.x, y: rectangle.y, z: 0, width: rectangle.width, height: rectangle.height, depth: 1)
-    var vector = iovec(iov_base: target.baseAddress, iov_len: target.count)
-    let code = withUnsafeMutablePointer(to: &box) { box in
-      library.transfer_read_iov(id.rawValue, 0, 0, UInt32(stride), 0, OpaquePointer(box), 0, &vector, 1)
-    }
-    try check(code, "reading pixels back")
-  }
-
   func check(_ code: Int32, _ what: String) throws(GPUError) {
     guard code == 0 else { throw .renderer("\(what) (\(code))") }
-  }
-}
-
-extension muntin_virgl_box {
-  fileprivate init(_ transfer: Command.Transfer3D) {
-    self.init(
-      x: transfer.x, y: transfer.y, z: transfer.z, width: transfer.width, height: transfer.height, depth: transfer.depth)
   }
 }

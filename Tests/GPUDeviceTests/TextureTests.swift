@@ -79,11 +79,14 @@ import Virtqueue
   @Test("transfers need a backing and a context that there is")
   func transfers() throws {
     #expect(try guest.code(Self.create3D(1)) == .okNoData)
-    #expect(try guest.code(transfer(1, toHost: true)) == .unspecified && guest.code(transfer(9, toHost: true)) == .invalidResourceID)
+    #expect(
+      try guest.code(transfer(1, toHost: true)) == .unspecified
+        && guest.code(transfer(9, toHost: true)) == .invalidResourceID)
     let address = try guest.arena.allocate(4096, alignment: 4096)
     #expect(try guest.attach(1, [MemoryEntry(address: address, length: 4096)]) == .okNoData)
     #expect(try guest.run(transfer(1, toHost: true), context: 3).code == .invalidContextID)
-    #expect(try guest.code(transfer(1, toHost: true)) == .okNoData && guest.code(transfer(1, toHost: false)) == .okNoData)
+    #expect(
+      try guest.code(transfer(1, toHost: true)) == .okNoData && guest.code(transfer(1, toHost: false)) == .okNoData)
     #expect(renderer.transfers.map(\.toHost) == [true, false] && renderer.transfers[0].0.stride == 256)
     #expect(try guest.create(2) == .okNoData && guest.code(transfer(2, toHost: true)) == .invalidParameter)
   }
@@ -164,7 +167,8 @@ import Virtqueue
   var context: FakeDefaultContext { get throws { try #require(kind.made.last) } }
 
   func submit(fence: UInt64?) throws -> UInt16 {
-    try guest.post(.submit3D(byteCount: 8, fenceCount: 0), fence: fence, context: 1, trailing: [UInt8](repeating: 0, count: 8))
+    try guest.post(
+      .submit3D(byteCount: 8, fenceCount: 0), fence: fence, context: 1, trailing: [UInt8](repeating: 0, count: 8))
   }
 
   @Test("are told of the resources that are theirs")

@@ -106,7 +106,8 @@ import Testing
     let result = try Program.run("doctor")
     #expect(result.code == 0)
     for check in [
-      "memory-files", "kvm", "udmabuf", "dma-heaps", "gbm", "render-nodes", "open-files", "opengl", "vulkan", "libraries",
+      "memory-files", "kvm", "udmabuf", "dma-heaps", "gbm", "render-nodes", "open-files", "opengl", "vulkan",
+      "libraries",
       "qemu",
     ] {
       #expect(result.output.contains(check))

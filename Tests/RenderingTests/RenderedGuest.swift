@@ -7,15 +7,15 @@ import Testing
 import Virtqueue
 
 /// The library of this machine, started once; nil where it, or a driver for it, is not installed.
-enum Trial {
-  nonisolated(unsafe) static let loop = try? EventLoop()
-  nonisolated(unsafe) static let renderer: VirglRenderer? = {
+@LibraryThread enum Trial {
+  static let loop = try? EventLoop()
+  static let renderer: VirglRenderer? = {
     guard let loop, let renderer = try? VirglRenderer(VirglOptions()) else { return nil }
     try? renderer.attach(to: loop)
     return renderer
   }()
   static var isThere: Bool { renderer != nil }
-  static let skipped: Comment = "libvirglrenderer, or an EGL driver, is not installed"
+  nonisolated static let skipped: Comment = "libvirglrenderer, or an EGL driver, is not installed"
 }
 
 /// A guest with a card that draws by the real library.
@@ -29,7 +29,7 @@ final class RenderedGuest: DisplaySink {
 
   var device: GPUDevice { get throws { try #require(card) } }
 
-  init(limits: LedgerAmounts = .usualLimits) throws {
+  @LibraryThread init(limits: LedgerAmounts = .usualLimits) throws {
     loop = try #require(Trial.loop)
     let renderer = try #require(Trial.renderer)
     arena = try GuestArena(count: 16 << 20)

@@ -6,9 +6,9 @@ import Virtqueue
 
 @testable import Rendering
 
-/// One after the other: a process has one library.
-@Suite("3D by virglrenderer", .serialized, .enabled(if: Trial.isThere, Trial.skipped))
-struct RenderingTests {
+/// One after the other, and on one thread: a process has one library, whose contexts belong to the thread that started it.
+@Suite("3D by virglrenderer", .serialized, .enabled(Trial.skipped) { await Trial.isThere })
+@LibraryThread struct RenderingTests {
   @Test("capability sets are what the library fills, and OpenGL is there")
   func capsets() throws {
     let renderer = try #require(Trial.renderer)

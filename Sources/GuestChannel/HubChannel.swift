@@ -12,6 +12,9 @@ import Platform
 final class HubChannel: ChannelService {
   /// Messages of the hub's that the program has not taken, before no more are read.
   private static let maximumInbox = 64
+  /// Messages of anybody's that the program has not taken, before the channel ends: more than there are for a program that
+  /// asks for one thing after the other, however much it holds.
+  private static let maximumUnread = 4096
   /// Messages of the program's that the hub has not taken, before the channel ends.
   private static let maximumOutbox = 256
 
@@ -178,7 +181,8 @@ final class HubChannel: ChannelService {
   }
 
   private func tell(_ message: Message, _ serial: UInt64, _ blob: Transmission.Identifier? = nil) {
-    guard !isClosed else { return }
+    guard !isClosed, !isOver else { return }
+    guard inbox.count < Self.maximumUnread else { return end("its program does not read") }
     inbox.append(
       Transmission(
         message.encoded(serial: serial, carriesDescriptor: blob != nil), identifiers: blob.map { [$0] } ?? []))

@@ -1,15 +1,13 @@
 """libmuntin in guests: the example programs, unchanged, whose way to the hub is the card of their machine."""
 
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from harness.environment import PROJECT
 from harness.pictures import difference, with_rectangle
-from harness.sharing import Guests
+from harness.sharing import sharing
 from harness.waiting import wait_for
 
 WIDTH, HEIGHT, SQUARE = 160, 120, 32
@@ -39,20 +37,8 @@ def drawn(generation):
 
 @pytest.fixture(scope="module")
 def started(built):
-    with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
-        programs = Path(folder) / "programs"
-        programs.mkdir()
-        guests = Guests(folder, build_examples(programs), names=("a", "b", "c"), memory=192)
-        try:
-            yield guests
-        finally:
-            guests.kill()
-
-
-@pytest.fixture
-def guests(started):
-    yield started
-    started.clean()
+    with sharing(build_examples, memory=192) as guests:
+        yield guests
 
 
 def consume(guests, count, more=""):

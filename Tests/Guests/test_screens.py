@@ -3,7 +3,6 @@
 Three guests serve all tests of this file: a and b have channels to the hub, and a may share its display."""
 
 import json
-import tempfile
 
 import pytest
 
@@ -12,7 +11,7 @@ from harness.inside import Inside, initrd_with
 from harness.machines import generic_gpu
 from harness.muntin import Screen
 from harness.pictures import difference, painted, with_rectangle
-from harness.sharing import Guests, said
+from harness.sharing import muntin_guest, said, sharing
 from harness.waiting import wait_for
 
 SIZE = 320, 200
@@ -21,19 +20,8 @@ BLACK = painted(SIZE, 0).point(lambda _: 0)
 
 @pytest.fixture(scope="module")
 def started(built):
-    assert MUNTIN_GUEST.is_file(), f"{MUNTIN_GUEST} is missing: build it (make build), or name another in MUNTIN_GUEST"
-    with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
-        guests = Guests(folder, [MUNTIN_GUEST], settings={"a": {"share_displays": True}})
-        try:
-            yield guests
-        finally:
-            guests.kill()
-
-
-@pytest.fixture
-def guests(started):
-    yield started
-    started.clean()
+    with sharing(muntin_guest(), settings={"a": {"share_displays": True}}) as guests:
+        yield guests
 
 
 def paint(guests, *commands):

@@ -5,14 +5,13 @@ Three guests serve all tests of this file: a and b have channels to the hub, c h
 import base64
 import hashlib
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from harness.environment import MUNTIN_GUEST, PROJECT
+from harness.environment import PROJECT
 from harness.pictures import difference, painted
-from harness.sharing import Guests, listed, number_of, said
+from harness.sharing import listed, muntin_guest, number_of, said, sharing
 from harness.waiting import wait_for
 
 SIZE = 320, 200
@@ -29,19 +28,8 @@ def fenced_message(folder):
 
 @pytest.fixture(scope="module")
 def started(built):
-    assert MUNTIN_GUEST.is_file(), f"{MUNTIN_GUEST} is missing: build it (make build), or name another in MUNTIN_GUEST"
-    with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
-        guests = Guests(folder, [MUNTIN_GUEST, fenced_message(folder)])
-        try:
-            yield guests
-        finally:
-            guests.kill()
-
-
-@pytest.fixture
-def guests(started):
-    yield started
-    started.clean()
+    with sharing(muntin_guest(fenced_message)) as guests:
+        yield guests
 
 
 def export(guests, name="clock", more="--pattern --frames 3"):

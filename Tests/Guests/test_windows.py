@@ -10,6 +10,7 @@ from harness.inside import Inside, disk_with, initrd_with
 from harness.machines import Vm, generic_gpu
 from harness.muntin import Screen, Up
 from harness.pictures import difference, painted
+from harness.sharing import number_of
 from harness.waiting import wait_for
 
 SIZE = 320, 200
@@ -79,11 +80,6 @@ def started(built):
 def desktop(started):
     yield started
     started.clean()
-
-
-def number_of(picture):
-    """Which frame of the pattern a picture shows, as its first pixel says, modulo 256."""
-    return picture.getpixel((0, 0))[2] * pow(37, -1, 256) % 256
 
 
 def export(desktop, *grant, more=""):

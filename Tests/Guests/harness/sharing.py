@@ -1,8 +1,11 @@
 """Guests that share pictures: `muntin up` with channels to its hub, and Linux guests with QEMU 11's generic device."""
 
+import contextlib
 import json
+import tempfile
 from pathlib import Path
 
+from .environment import MUNTIN_GUEST
 from .inside import Inside, initrd_with
 from .machines import Vm, generic_gpu
 from .muntin import Screen, Up
@@ -84,6 +87,23 @@ class Guests:
             inside.vm.kill()
         self.up.stop()
         self.up.process.kill()
+
+
+@contextlib.contextmanager
+def sharing(programs, **options):
+    """The guests, with what `programs` says of a folder to build in; all ends with the block."""
+    with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
+        guests = Guests(folder, programs(Path(folder)), **options)
+        try:
+            yield guests
+        finally:
+            guests.kill()
+
+
+def muntin_guest(*others):
+    """The programs of most guests: muntin-guest, and others that are built in the folder they are given."""
+    assert MUNTIN_GUEST.is_file(), f"{MUNTIN_GUEST} is missing: build it (make build), or name another in MUNTIN_GUEST"
+    return lambda folder: [MUNTIN_GUEST, *(build(folder) for build in others)]
 
 
 def listed(inside):

@@ -146,6 +146,20 @@ def test_death_of_the_owners_card_or_of_the_program_that_looks_is_survived(guest
     wait_for_screen(guests, painted(SIZE, 2))
 
 
+def test_a_screen_is_seen_again_when_the_hub_is_back(guests):
+    paint(guests, "fill 1")
+    guests.grant("--display", 0)
+    b = guests["b"]
+    b.start("show", "muntin-guest show a:0 --kms")
+    guests.up.wait_for_picture("b", painted(SIZE, 1))
+    guests.restart_hub()
+    guests.up.wait_until_ready()
+    guests.grant("--display", 0)
+    guests.up.wait_for_picture("b", painted(SIZE, 1))
+    paint(guests, "fill 8")
+    guests.up.wait_for_picture("b", painted(SIZE, 8))
+
+
 def test_nobody_waits_for_a_guest_that_does_not_read(guests):
     paint(guests, "fill 1")
 

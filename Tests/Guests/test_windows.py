@@ -148,6 +148,20 @@ def test_the_owners_end_ends_the_window(desktop):
     desktop.desk.wait_for_line("show", "took it back, or is gone")
 
 
+@pytest.mark.parametrize(("renderer", "how"), [("gl", "linux-dmabuf"), ("pixman", "wl_shm")])
+def test_the_window_stays_and_goes_on_when_the_hub_is_back(desktop, renderer, how):
+    export(desktop)
+    desktop.start_weston(renderer)
+    assert show(desktop).startswith(how)
+    wait_for_frames(desktop, 2)
+    old = desktop.up.kill_part("hub")
+    desktop.up.wait_for_new_part("hub", instead_of=old)
+    desktop.up.wait_until_ready()
+    desktop.up.ask("grant", "vm:a", "vm:desk", "--name", "clock")
+    wait_for(lambda: desktop.desk.log("show").count("shown by") == 2, desktop.desk.logs, 20)
+    wait_for_frames(desktop, 3)
+
+
 def test_without_a_compositor_it_says_what_is_missing(desktop):
     export(desktop)
     said = desktop.desk.vm.shell(f"{SHOW} clock --wayland || echo status $?", check=False)

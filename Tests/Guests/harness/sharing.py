@@ -62,14 +62,23 @@ class Guests:
         for socket in (inside.vm.qmp_path, inside.vm.serial_path):
             socket.unlink()
 
+    def restart_hub(self):
+        """kill -9 of the hub, in whose place another one comes."""
+        old = self.up.kill_part("hub")
+        self.up.wait_for_new_part("hub", instead_of=old)
+
     def grant(self, *arguments):
         """Lets b use buffers of a; the grant's number."""
         return self.up.ask("grant", "vm:a", "vm:b", *arguments).stdout.strip()
 
     def memory(self, name):
         """What a guest has of the host's memory, and of others'."""
-        (ledger,) = (vm["ledger"] for vm in self.up.list("vms") if vm["name"] == name)
+        ledger = self.ledger(name)
         return ledger["host_memory"]["used"], ledger["imported"]["used"]
+
+    def ledger(self, name):
+        (ledger,) = (vm["ledger"] for vm in self.up.list("vms") if vm["name"] == name)
+        return ledger
 
     def clean(self):
         """Ends programs and grants."""

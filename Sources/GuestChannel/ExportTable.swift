@@ -64,9 +64,9 @@ final class ExportTable {
   /// A reader does not let go: its pages go, so that it reads zeros and costs nothing.
   func empty(_ id: BufferID) { try? memories[id]?.punch() }
 
-  /// The hub is gone, and with it who had what: nobody is left with pixels.
+  /// The hub is gone, and with it who had what: nobody is left with pixels when the guest has let go of the memory.
   func removeAll() {
-    for memory in memories.values { try? memory.punch() }
+    for memory in memories.values { memory.losesPagesAtEnd = true }
     memories.removeAll()
     isOffering.removeAll()
   }

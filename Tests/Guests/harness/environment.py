@@ -7,6 +7,8 @@ PROJECT = Path(__file__).resolve().parents[3]
 CACHE = Path(os.environ.get("MUNTIN_CACHE", PROJECT / ".cache"))
 GUEST = CACHE / "guest"
 MUNTIN = Path(os.environ.get("MUNTIN", PROJECT / ".build/release/muntin")).absolute()
+PIGLIT = CACHE / "piglit" / "piglit.ext4"
+PIGLIT_TESTS = PROJECT / "Tests/Guests/piglit.txt"
 # What guests run that take part.
 MUNTIN_GUEST = Path(os.environ.get("MUNTIN_GUEST", f"{MUNTIN}-guest")).absolute()
 # What tests run inside a guest; `swift test` builds it.

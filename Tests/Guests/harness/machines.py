@@ -26,13 +26,18 @@ def generic_gpu(socket_path):
     return ["-chardev", f"socket,id=gpu,path={socket_path}", "-device", device]
 
 
+def more_disk(path):
+    """Arguments for a disk besides the guest's own: /dev/vdb of large ones."""
+    return ["-drive", f"file={path},format=raw,if=virtio,readonly=on"]
+
+
 class Vm:
     """One QEMU. All guests have `paint`; `large` ones have Weston, kmscube and modetest too, and boot slower. `older`
     ones, which are small, have Linux 6.1, which flushes what a program marked dirty, where 6.12 flushes all of a picture."""
 
     def __init__(
         self, folder, name, gpu, large=False, version=10, run=None, extra=(), firmware=False, older=False,
-        accelerator=ACCELERATOR, pass_fds=(), initrd=None, memory=None,
+        accelerator=ACCELERATOR, pass_fds=(), initrd=None, memory=None, display="none", environment=None,
     ):  # fmt: skip
         self.folder = Path(folder) / name
         self.folder.mkdir(exist_ok=True)
@@ -52,7 +57,7 @@ class Vm:
             "-smp", 1,
             "-cpu", "max",
             "-nodefaults",
-            "-display", "none",
+            "-display", display,
             "-chardev", f"socket,id=serial,path={self.serial_path},server=on,wait=off,logfile={self.folder / 'serial.log'}",
             "-serial", "chardev:serial",
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
@@ -60,6 +65,7 @@ class Vm:
         self.arguments = arguments + (self._firmware() if firmware else self._boot(large, run)) + list(gpu) + list(extra)
         self.process = None
         self._pass_fds = pass_fds
+        self._environment = environment
 
     def _boot(self, large, run):
         command_line = "console=ttyS0 quiet panic=-1" + (f' run="{run}"' if run else "")
@@ -76,7 +82,7 @@ class Vm:
         ]  # fmt: skip
 
     def start(self):
-        self.process = Process("qemu", self.arguments, self.folder, pass_fds=self._pass_fds)
+        self.process = Process("qemu", self.arguments, self.folder, self._environment, self._pass_fds)
         wait_for(lambda: self.qmp_path.exists() or not self.process.is_running, "QEMU listens")
         self.process.expect_running()
         return self

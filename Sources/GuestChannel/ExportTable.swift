@@ -6,10 +6,16 @@ import Platform
 /// The buffers that a guest's program has offered: their memory stays, and stays charged to the VM, until nobody reads it.
 final class ExportTable {
   private let access: ContextAccess
+  private let room: SharingRoom
   private var memories: [BufferID: HostMemory] = [:]
   private var isOffering: [UInt64: BufferID] = [:]
 
-  init(access: ContextAccess) { self.access = access }
+  init(access: ContextAccess, room: SharingRoom) {
+    self.access = access
+    self.room = room
+  }
+
+  deinit { room.exports -= memories.count }
 
   var isEmpty: Bool { memories.isEmpty }
   var ids: [BufferID] { Array(memories.keys) }
@@ -38,6 +44,7 @@ final class ExportTable {
     checked.isShareable = !offer.isWritable
     let descriptor = try Self.descriptor(of: memory)
     memories[offer.buffer.id] = memory
+    room.exports += 1
     isOffering[serial] = offer.buffer.id
     return (checked, descriptor)
   }
@@ -55,11 +62,13 @@ final class ExportTable {
 
   /// The hub has declined an offer.
   func declined(serial: UInt64) {
-    if let id = isOffering.removeValue(forKey: serial) { memories[id] = nil }
+    if let id = isOffering.removeValue(forKey: serial) { remove(id) }
   }
 
   /// Nobody reads it any more.
-  func remove(_ id: BufferID) { memories[id] = nil }
+  func remove(_ id: BufferID) {
+    if memories.removeValue(forKey: id) != nil { room.exports -= 1 }
+  }
 
   /// A reader does not let go: its pages go, so that it reads zeros and costs nothing.
   func empty(_ id: BufferID) { try? memories[id]?.punch() }
@@ -67,6 +76,7 @@ final class ExportTable {
   /// The hub is gone, and with it who had what: nobody is left with pixels when the guest has let go of the memory.
   func removeAll() {
     for memory in memories.values { memory.losesPagesAtEnd = true }
+    room.exports -= memories.count
     memories.removeAll()
     isOffering.removeAll()
   }

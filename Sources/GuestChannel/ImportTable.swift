@@ -26,6 +26,7 @@ final class ImportTable {
   }
 
   private let access: ContextAccess
+  private let room: SharingRoom
   private let allocate: (Int) throws(GPUError) -> HostMemory
   private var imports: [BufferID: Import] = [:]
   /// What each number stands for; a buffer has one at a time.
@@ -38,10 +39,13 @@ final class ImportTable {
   /// Called with a generation of a buffer's owner that is read.
   var done: (BufferID, UInt64) -> Void = { _, _ in }
 
-  init(access: ContextAccess, allocate: @escaping (Int) throws(GPUError) -> HostMemory) {
+  init(access: ContextAccess, room: SharingRoom, allocate: @escaping (Int) throws(GPUError) -> HostMemory) {
     self.access = access
+    self.room = room
     self.allocate = allocate
   }
+
+  deinit { room.imports -= imports.count }
 
   var isEmpty: Bool { imports.isEmpty }
 
@@ -55,7 +59,9 @@ final class ImportTable {
   ) throws(GPUError) -> (Transmission.Identifier, BufferInfo) {
     let id = info.buffer.id
     if try !hasMemory(id, info.access) {
+      if imports[id] == nil, let reason = room.importRefusal { throw .contextCommand(reason) }
       let fresh = try makeImport(info, descriptor, acquisition)
+      if imports[id] == nil { room.imports += 1 }
       if case .shadow(let shadow) = imports[id] { shadow.abandon() }
       imports[id] = fresh
       forgetNumber(of: id)
@@ -163,6 +169,7 @@ final class ImportTable {
 
   private func gone(_ id: BufferID) {
     guard imports.removeValue(forKey: id) != nil else { return }
+    room.imports -= 1
     released(id)
   }
 

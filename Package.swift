@@ -70,7 +70,7 @@ let package = Package(
     module("Buffers", ["Geometry", "Platform"]),
     module("GPUDevice", ["GPUProtocol", "Buffers", "Virtqueue", "Platform"]),
     module("HubProtocol", ["Buffers", "Platform"]),
-    module("GuestChannel", ["GPUDevice", "CrossDomain", "HubProtocol", "Buffers", "Platform"]),
+    module("GuestChannel", ["GPUDevice", "Virtqueue", "CrossDomain", "HubProtocol", "Buffers", "Platform"]),
     module("Hub", ["HubProtocol", "Buffers", "Platform", logging]),
     module(
       "Compositor", ["HubProtocol", "Buffers", "Platform", "CPixman", "CVNC", "CPNG", logging]),

@@ -6,25 +6,50 @@ import Platform
 /// The buffers that a guest's program has offered: their memory stays, and stays charged to the VM, until nobody reads it.
 final class ExportTable {
   private let access: ContextAccess
-  private var memories: [BufferID: HostMemory] = [:]
+  private var exports: [BufferID: Export] = [:]
   private var isOffering: [UInt64: BufferID] = [:]
+  private let pages = PageExports()
+
+  /// What keeps a buffer's memory.
+  private enum Export {
+    case host(HostMemory)
+    case pages(PageExport)
+  }
 
   init(access: ContextAccess) { self.access = access }
 
-  var isEmpty: Bool { memories.isEmpty }
-  var ids: [BufferID] { Array(memories.keys) }
+  var isEmpty: Bool { exports.isEmpty }
+  var ids: [BufferID] { Array(exports.keys) }
 
-  /// Offers a resource of the program's: memory that this process allocated for the guest.
+  /// Offers a resource of the program's: memory that this process allocated for the guest, or pages of the guest's.
   ///
-  /// - Returns: the offer as the hub gets it, and a descriptor that can write: what VMMs map that cannot map for reading
-  ///   only. Whether anybody gets it is up to the offer and the grants.
+  /// - Returns: the offer as the hub gets it, and its descriptor: the table of the pages, or one that can write, which is
+  ///   what VMMs map that cannot map for reading only. Whether anybody gets it is up to the offer and the grants.
   func add(
     _ offer: BufferOffer, serial: UInt64, resource: ResourceID
   ) throws(GPUError) -> (BufferOffer, SharedDescriptor) {
-    guard let memory = access.hostMemory(of: resource), memory.isOwn else { throw .notMappable(resource) }
     guard serial != 0 else { throw .contextCommand("an offer without a serial") }
     guard isOffering[serial] == nil else { throw .contextCommand("a serial that waits for its answer") }
-    guard memories[offer.buffer.id] == nil else { throw .contextCommand("an id that is in use") }
+    guard exports[offer.buffer.id] == nil else { throw .contextCommand("an id that is in use") }
+    let added =
+      if let pages = access.pages(of: resource) { try add(offer, pages) } else { try addHost(offer, resource) }
+    isOffering[serial] = offer.buffer.id
+    return added
+  }
+
+  private func add(_ offer: BufferOffer, _ pages: GuestPages) throws(GPUError) -> (BufferOffer, SharedDescriptor) {
+    guard !offer.isWritable else { throw .contextCommand("pages of a guest that others could write") }
+    let (export, table, file) = try self.pages.add(pages, offer.buffer.layout, access.ledger)
+    var checked = offer
+    checked.memory = MemoryDescription(kind: .ranges, side: .guest, reason: .dmaBufNotTaken, byteCount: table.byteCount)
+    exports[offer.buffer.id] = .pages(export)
+    return (checked, file)
+  }
+
+  private func addHost(
+    _ offer: BufferOffer, _ resource: ResourceID
+  ) throws(GPUError) -> (BufferOffer, SharedDescriptor) {
+    guard let memory = access.hostMemory(of: resource), memory.isOwn else { throw .notMappable(resource) }
     let layout = offer.buffer.layout
     guard layout.byteCount <= memory.byteCount else {
       throw .pictureBeyondBlob(layout.size, stride: layout.stride, offset: UInt32(clamping: layout.offset))
@@ -34,9 +59,17 @@ final class ExportTable {
       kind: .file, side: .host, reason: .hostAllocated, byteCount: UInt64(memory.byteCount))
     checked.isShareable = !offer.isWritable
     let descriptor = try Self.descriptor(of: memory)
-    memories[offer.buffer.id] = memory
-    isOffering[serial] = offer.buffer.id
+    exports[offer.buffer.id] = .host(memory)
     return (checked, descriptor)
+  }
+
+  /// Files of the VM's memory that the hub has to know before the offer that was just added.
+  func takeUntoldFiles() -> [PageExports.File] { pages.takeUntold() }
+
+  /// Whether a buffer is where it was when it was offered: pages that are gone show something else.
+  func isInPlace(_ id: BufferID) -> Bool {
+    guard case .pages(let export)? = exports[id] else { return true }
+    return export.isInPlace
   }
 
   private static func descriptor(of memory: HostMemory) throws(GPUError) -> SharedDescriptor {
@@ -52,19 +85,19 @@ final class ExportTable {
 
   /// The hub has declined an offer.
   func declined(serial: UInt64) {
-    if let id = isOffering.removeValue(forKey: serial) { memories[id] = nil }
+    if let id = isOffering.removeValue(forKey: serial) { exports[id] = nil }
   }
 
   /// Nobody reads it any more.
-  func remove(_ id: BufferID) { memories[id] = nil }
+  func remove(_ id: BufferID) { exports[id] = nil }
 
-  /// A reader does not let go: its pages go, so that it reads zeros and costs nothing.
-  func empty(_ id: BufferID) { try? memories[id]?.punch() }
+  /// A reader does not let go: its pages go, so that it reads zeros and costs nothing. The guest's own stay.
+  func empty(_ id: BufferID) { if case .host(let memory)? = exports[id] { try? memory.punch() } }
 
   /// The hub is gone, and with it who had what: nobody is left with pixels.
   func removeAll() {
-    for memory in memories.values { try? memory.punch() }
-    memories.removeAll()
+    for id in exports.keys { empty(id) }
+    exports.removeAll()
     isOffering.removeAll()
   }
 }

@@ -32,6 +32,8 @@ final class HubChannel: ChannelService {
   private var hasToldEnd = false
   private var isClosed = false
   private var inbox: [Transmission] = []
+  /// Other VMs' memory, of the buffer that comes next.
+  private var files: [MemoryFileID: ReadOnlyBuffer.VMMemory] = [:]
   private var outbox: [Outgoing] = []
   /// Called with true when the channel is to be kept although its program has gone, with false when it is over.
   var lingers: (Bool) -> Void = { _ in }
@@ -91,6 +93,8 @@ final class HubChannel: ChannelService {
     switch message {
     case .offer(let offer): try self.offer(offer, serial, identifier)
     case .release(let id): imports.release(id)
+    case .update(let update) where !exports.isInPlace(update.id):
+      throw .contextCommand("an update of pages that are gone")
     case .update, .done:
       guard identifier == nil else { throw .contextCommand("a fence: let the command wait for it instead") }
       post(.application(message), serial)
@@ -106,6 +110,9 @@ final class HubChannel: ChannelService {
     guard let identifier, identifier.kind == .blob else { throw .contextCommand("an offer without a resource") }
     let (checked, descriptor) = try exports.add(
       offer, serial: serial, resource: ResourceID(rawValue: identifier.number))
+    for file in exports.takeUntoldFiles() {
+      post(.memoryRegister(file.id, byteCount: file.byteCount), 0, file.descriptor)
+    }
     post(.application(.offer(checked)), serial, descriptor)
   }
 
@@ -188,6 +195,10 @@ extension HubChannel: HubConnectionHandler {
     _ connection: HubConnection, received message: Message, serial: UInt64, descriptor: consuming FileDescriptor?
   ) {
     switch message {
+    case .memorySet(let key, let byteCount):
+      guard let descriptor else { return }
+      files[key.memory] = ReadOnlyBuffer.VMMemory(descriptor: SharedDescriptor(descriptor), byteCount: byteCount)
+    case .application(.bufferInfo(let info)): tell(.application(.bufferInfo(info.asCopied)), serial)
     case .application(.acquired(let info)):
       guard let descriptor else { return }
       acquired(info, serial, SharedDescriptor(descriptor))
@@ -215,10 +226,16 @@ extension HubChannel: HubConnectionHandler {
     }
   }
 
+  /// The files of the buffer that comes next.
+  private func takeFiles() -> [MemoryFileID: ReadOnlyBuffer.VMMemory] {
+    defer { files.removeAll() }
+    return files
+  }
+
   private func acquired(_ info: BufferInfo, _ serial: UInt64, _ descriptor: SharedDescriptor) {
     do throws(GPUError) {
-      let blob = try imports.add(info, descriptor)
-      tell(.application(.acquired(info)), serial, blob)
+      let blob = try imports.add(info, descriptor, in: takeFiles())
+      tell(.application(.acquired(info.asCopied)), serial, blob)
     } catch {
       if !imports.holds(info.buffer.id) { post(.application(.release(info.buffer.id)), 0) }
       let refusal = Refusal(.overLimit, about: MessageType.acquire.rawValue, reason: "\(error)")
@@ -237,5 +254,16 @@ extension HubChannel: HubConnectionHandler {
   func connection(_ connection: HubConnection, ended reason: HubConnection.End) {
     self.connection = nil
     end("\(reason)")
+  }
+}
+
+extension BufferInfo {
+  /// As the guest has it: what is in other VMs' pages is a copy in the host's memory to it.
+  fileprivate var asCopied: BufferInfo {
+    guard memory.kind == .ranges else { return self }
+    var info = self
+    info.memory = MemoryDescription(
+      kind: .file, side: .host, reason: .hostAllocated, byteCount: memory.byteCount)
+    return info
   }
 }

@@ -46,10 +46,13 @@ final class ImportTable {
 
   /// A buffer was acquired, or once more: the number that stands for it. Whoever may write it now, and had a copy to read,
   /// gets the memory itself.
-  func add(_ info: BufferInfo, _ descriptor: SharedDescriptor) throws(GPUError) -> Transmission.Identifier {
+  /// `files`: where its ranges are, if it consists of such.
+  func add(
+    _ info: BufferInfo, _ descriptor: SharedDescriptor, in files: [MemoryFileID: ReadOnlyBuffer.VMMemory] = [:]
+  ) throws(GPUError) -> Transmission.Identifier {
     let id = info.buffer.id
     if try !hasMemory(id, info.access) {
-      imports[id] = try makeImport(info, descriptor)
+      imports[id] = try makeImport(info, descriptor, files)
       forgetNumber(of: id)
     }
     let number = numbers.first { $0.value == id }?.key ?? nextNumber(for: id)
@@ -77,12 +80,15 @@ final class ImportTable {
 
   private func forgetNumber(of id: BufferID) { numbers = numbers.filter { $0.value != id } }
 
-  private func makeImport(_ info: BufferInfo, _ descriptor: SharedDescriptor) throws(GPUError) -> Import {
+  private func makeImport(
+    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ files: [MemoryFileID: ReadOnlyBuffer.VMMemory]
+  ) throws(GPUError) -> Import {
     guard let byteCount = HostMemory.wholePages(Int(clamping: info.memory.byteCount)) else {
       throw .invalidBlobSize(info.memory.byteCount)
     }
-    guard info.access == .readWrite || info.form == .shared || info.form == .readOnly else {
-      return .shadow(try ShadowCopy(info, descriptor, into: try allocate(byteCount)))
+    let isMapped = info.access == .readWrite || info.form == .shared || info.form == .readOnly
+    guard isMapped, info.memory.kind != .ranges else {
+      return .shadow(try ShadowCopy(info, descriptor, in: files, into: try allocate(byteCount)))
     }
     guard info.memory.offset == 0 else { throw .contextCommand("memory that does not begin its file") }
     let id = info.buffer.id

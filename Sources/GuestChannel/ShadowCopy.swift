@@ -12,15 +12,31 @@ final class ShadowCopy {
   private let source: ReadOnlyBuffer
 
   /// Copies the whole picture.
-  init(_ info: BufferInfo, _ descriptor: SharedDescriptor, into memory: HostMemory) throws(GPUError) {
+  init(
+    _ info: BufferInfo, _ descriptor: SharedDescriptor, in files: [MemoryFileID: ReadOnlyBuffer.VMMemory],
+    into memory: HostMemory
+  ) throws(GPUError) {
     self.memory = memory
     do {
-      source = try ReadOnlyBuffer(
-        id: info.buffer.id, layout: info.buffer.layout, descriptor: descriptor.raw, offset: info.memory.offset)
+      source = try Self.source(info, descriptor, files)
     } catch {
       throw .contextCommand("a buffer that cannot be read: \(error)")
     }
     refresh(Rectangle(source.layout.size))
+  }
+
+  /// What is copied: a file, or pages of another VM, which may take them away: then there are zeros.
+  private static func source(
+    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ files: [MemoryFileID: ReadOnlyBuffer.VMMemory]
+  ) throws -> ReadOnlyBuffer {
+    let buffer = info.buffer
+    guard info.memory.kind == .ranges else {
+      return try ReadOnlyBuffer(
+        id: buffer.id, layout: buffer.layout, descriptor: descriptor.raw, offset: info.memory.offset)
+    }
+    return try ReadOnlyBuffer(
+      id: buffer.id, layout: buffer.layout, ranges: try RangeTable(file: descriptor.raw), of: { files[$0] },
+      bell: try Doorbell())
   }
 
   /// Copies a rectangle of the picture.

@@ -4,11 +4,12 @@ import Platform
 
 extension BufferEntry {
   /// The most that others can be granted; nil: nothing. A dma-buf cannot be opened again for reading only, and ranges
-  /// show all of a VM's memory.
+  /// show all of a VM's memory: only a guest's own program offers them, and only to read.
   var offeredAccess: BufferAccess? {
     switch memory.kind {
     case .file: sharing.most
     case .dmaBuf: sharing.most == .readWrite ? .readWrite : nil
+    case .ranges: ownerEndpoint?.offers[id] === self ? .read : nil
     default: nil
     }
   }

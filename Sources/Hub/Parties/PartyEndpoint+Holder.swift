@@ -6,6 +6,7 @@ import Platform
 extension PartyEndpoint {
   func acquire(_ acquisition: Acquisition, _ serial: UInt64) throws(Refusal) {
     if let entry = available(acquisition) { return try acquire(entry, acquisition, serial) }
+    if let refusal = refusalToSee(acquisition.key) { throw refusal }
     guard acquisition.waits else { throw .noSuchBuffer }
     guard waiting.count < Self.maximumWaiting else {
       throw .overLimit("more than \(Self.maximumWaiting) acquisitions wait")
@@ -31,7 +32,8 @@ extension PartyEndpoint {
     }
     leases[entry.id]?.note(form)
     let info = entry.info(access: acquisition.access, form: form)
-    guard send(.acquired(info), serial: serial, descriptor: entry.descriptor(for: acquisition.access, form)) else {
+    guard sendFiles(of: entry, serial: serial),
+      send(.acquired(info), serial: serial, descriptor: entry.descriptor(for: acquisition.access, form)) else {
       throw Refusal(.limit, reason: "answers are not read")
     }
   }

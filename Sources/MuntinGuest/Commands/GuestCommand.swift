@@ -117,6 +117,11 @@ enum GuestArgument {
     return access
   }
 
+  static func allocation(_ text: String) throws -> AllocationSide {
+    guard let side = AllocationSide(text) else { throw ValidationError("give guest or host") }
+    return side
+  }
+
   /// A VM by its name alone, or any party.
   static func owner(_ text: String) throws -> Party {
     if let party = Party(text) { return party }

@@ -9,7 +9,7 @@ struct GuestExportCommand: ParsableCommand {
     commandName: "export",
     abstract: "Gives a buffer to others, and keeps it up to date until this program is ended.",
     discussion: """
-      The buffer is memory of the host's, charged to this virtual machine. Others see it when the host grants it: \
+      The buffer is memory of the host's, charged to this virtual machine, unless --allocate says otherwise. Others see it when the host grants it: \
       `muntin grant vm:THIS vm:OTHER --name NAME`. When the hub goes away, it is offered again to the next one.
 
       EXAMPLES
@@ -50,12 +50,20 @@ struct GuestExportCommand: ParsableCommand {
   @Flag(help: "Let the host grant others the right to write, too.")
   var writable = false
 
+  @Option(
+    help: ArgumentHelp(
+      "guest or host: whose memory the buffer is in.",
+      discussion: "guest: pages of this machine; only machines see them whose configuration has sees_memory_of.",
+      valueName: "side"), transform: GuestArgument.allocation)
+  var allocate = AllocationSide.host
+
   @OptionGroup var card: CardOptions
 
   func validate() throws {
     guard [pattern, png != nil, raw != nil].filter(\.self).count == 1 else {
       throw ValidationError("give one of --pattern, --png FILE and --raw FILE")
     }
+    guard allocate == .host || !writable else { throw ValidationError("--writable goes with --allocate host") }
     guard frames == nil || pattern else { throw ValidationError("--frames goes with --pattern") }
     guard frames != 0 else { throw ValidationError("give at least 1 as --frames") }
     guard property.count <= BufferProperty.maximumCount, Set(property.map(\.name)).count == property.count else {
@@ -74,6 +82,7 @@ struct GuestExportCommand: ParsableCommand {
     var export = Export(name: name, layout: layout, source: source)
     export.properties = property
     export.isWritable = writable
+    export.allocation = allocate
     export.rate = rate
     var exporter = try Exporter(export, try card.connect())
     print("exported \(name) \(size) \(format) as \(exporter.bufferID)")

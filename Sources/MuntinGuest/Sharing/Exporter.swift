@@ -11,6 +11,8 @@ public struct Export: Sendable {
   public var layout: PixelLayout
   /// Free properties.
   public var properties: [BufferProperty] = []
+  /// Whose memory it is in.
+  public var allocation = AllocationSide.host
   /// Whether others may be granted write access.
   public var isWritable = false
   /// What it shows.
@@ -53,15 +55,19 @@ public final class Exporter {
     self.id = id
     interval = .nanoseconds(Int64(1e9 / min(max(export.rate, 0.001), 10_000)))
     drawing = FrameDrawing(export.source, export.layout)
-    blob = try Self.memory(export.layout, conversation)
+    blob = try Self.memory(export, conversation)
     try offer()
   }
 
   /// Its id.
   public var bufferID: BufferID { id }
 
-  private static func memory(_ layout: PixelLayout, _ conversation: Conversation) throws(GuestError) -> Blob {
-    try .ofHost(conversation.card, byteCount: UInt64((layout.byteCount + 4095) / 4096 * 4096))
+  private static func memory(_ export: Export, _ conversation: Conversation) throws(GuestError) -> Blob {
+    let byteCount = UInt64((export.layout.byteCount + 4095) / 4096 * 4096)
+    return switch export.allocation {
+    case .host: try .ofHost(conversation.card, byteCount: byteCount)
+    case .guest: try .ofGuest(conversation.card, byteCount: byteCount)
+    }
   }
 
   private func offer() throws(GuestError) {
@@ -112,7 +118,7 @@ public final class Exporter {
     _ = try conversation.ask(.withdraw(id))
     id = .random()
     generation = 0
-    blob = try Self.memory(export.layout, conversation)
+    blob = try Self.memory(export, conversation)
     drawing.startAgain()
     try offer()
   }

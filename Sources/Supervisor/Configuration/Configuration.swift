@@ -68,6 +68,8 @@ public struct Configuration: Equatable, Sendable {
     public var channel: Channel?
     /// Whether its VMM maps memory read-only where it is told to.
     public var vmmMapsReadOnly: Bool
+    /// The machines whose memory its card may be handed, to copy pictures out of it.
+    public var seesMemoryOf: [String]
     /// Other limits, by the words of the ledger's lines (`Ledger.Quantity.key`).
     public var limits: [String: Int]
     /// The program that runs the machine, with its arguments; empty when something else starts it.

@@ -26,7 +26,7 @@ test: ## runs every test, with real virtual machines
 demo: ## shows two virtual machines on one display
 	Scripts/demo
 
-bench: ## measures Muntin beside QEMU's own vhost-user-gpu
+bench: ## measures Muntin beside QEMU's own vhost-user-gpu, and a network between guests
 	Scripts/bench
 
 fmt: ## formats the sources in place

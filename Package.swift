@@ -36,6 +36,7 @@ let package = Package(
     .executable(name: "muntin", targets: ["muntin"]),
     .executable(name: "muntin-guest", targets: ["muntin-guest"]),
     .executable(name: "muntin-bench", targets: ["MuntinBench"]),
+    .executable(name: "muntin-bench-guest", targets: ["MuntinBenchGuest"]),
     .library(name: "FuzzBodies", targets: ["FuzzBodies"]),
   ],
   dependencies: [
@@ -103,9 +104,13 @@ let package = Package(
     .executableTarget(
       name: "MuntinBench",
       dependencies: [
-        "Compositor", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", "CPixman",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Compositor", "GPUDevice", "CrossDomain", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform",
+        "CPixman", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: settings),
+    .executableTarget(
+      name: "MuntinBenchGuest", dependencies: ["MuntinGuest", "HubProtocol", "Buffers", "Platform"],
+      swiftSettings: settings,
+      linkerSettings: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
 
     // Tests, fuzz bodies.
     module(

@@ -6,7 +6,7 @@ import HubProtocol
 final class Bench {
   /// What can be asked for by itself.
   enum Part: String, CaseIterable {
-    case commands, population, transfers, flushes, blobs, composition, idle, memory, buffers
+    case commands, population, transfers, flushes, blobs, composition, idle, memory, buffers, sharing, guests
   }
 
   /// The name of the display that sees the frames.
@@ -17,12 +17,16 @@ final class Bench {
   private let rounds: Int
   private let parts: Set<Part>
   private let folder: WorkFolder?
+  private let guests: Machine.Files?
   private let progress: (String) -> Void
   private let start = Stopwatch.now
   private let load = MachineLoad()
 
-  init(_ programs: Programs, rounds: Int, parts: Set<Part>, progress: @escaping (String) -> Void) {
+  init(
+    _ programs: Programs, guests: Machine.Files?, rounds: Int, parts: Set<Part>, progress: @escaping (String) -> Void
+  ) {
     self.programs = programs
+    self.guests = guests
     self.rounds = rounds
     self.parts = parts
     self.progress = progress
@@ -38,6 +42,8 @@ final class Bench {
     if parts.contains(.composition) { try runComposition() }
     if !parts.isDisjoint(with: [.idle, .memory]) { try runResting(folder) }
     if parts.contains(.buffers) { try runBuffers(folder) }
+    if parts.contains(.sharing) { try runSharing(folder) }
+    if parts.contains(.guests) { try runGuests(folder) }
   }
 
   private func runDevice(_ folder: WorkFolder) throws(BenchError) {
@@ -107,6 +113,18 @@ final class Bench {
       progress("round \(round + 1): buffers")
       try SharedBuffers.measure(programs, folder, results)
     }
+  }
+
+  private func runSharing(_ folder: WorkFolder) throws(BenchError) {
+    for round in 0..<min(rounds, 5) {
+      progress("round \(round + 1): sharing")
+      try SharedPictures.measure(programs, folder, results)
+    }
+  }
+
+  private func runGuests(_ folder: WorkFolder) throws(BenchError) {
+    guard let files = guests else { return progress("no guests: Scripts/bench gives them") }
+    try RealGuests.measure(programs, files, folder, rounds: min(rounds, 3), progress, results)
   }
 
   /// These hardly waver: few rounds are enough.

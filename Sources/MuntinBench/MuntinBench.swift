@@ -16,6 +16,15 @@ struct MuntinBench: ParsableCommand {
   @Option(help: "QEMU's back-end.")
   var reference = "/usr/lib/qemu/vhost-user-gpu"
 
+  @Option(help: ArgumentHelp("QEMU 11, for real guests.", valueName: "path"))
+  var qemu: String?
+
+  @Option(help: ArgumentHelp("The guests' kernel.", valueName: "path"))
+  var kernel: String?
+
+  @Option(help: ArgumentHelp("Their initramfs, with muntin-bench-guest in it.", valueName: "path"))
+  var initrd: String?
+
   @Option(help: "How many rounds.")
   var rounds = 15
 
@@ -45,7 +54,7 @@ struct MuntinBench: ParsableCommand {
     let programs = Programs(
       muntin: muntin ?? Self.neighbour("muntin"), reference: reference, measuresReferenceTwice: selfCheck,
       usesLinks: !withoutLinks)
-    let bench = Bench(programs, rounds: rounds, parts: try parts()) { Self.tell($0) }
+    let bench = Bench(programs, guests: guests, rounds: rounds, parts: try parts()) { Self.tell($0) }
     try bench.run()
     let report = Report(results: bench.results)
     print("\n\(report.text)\n\n\(report.summary)")
@@ -53,6 +62,12 @@ struct MuntinBench: ParsableCommand {
     guard TextFile.write(bench.page(report, describing: describe), to: output) else {
       throw BenchError.program(output, "cannot be written")
     }
+  }
+
+  /// Nil where not all of them were given.
+  private var guests: Machine.Files? {
+    guard let qemu, let kernel, let initrd else { return nil }
+    return Machine.Files(qemu: qemu, kernel: kernel, initrd: initrd)
   }
 
   private func parts() throws -> Set<Bench.Part> {

@@ -103,12 +103,17 @@ def test_a_file_that_changes_is_an_update_of_what_differs(guests):
     wait_for(lambda: b.log("follow").splitlines()[-1] == a.vm.shell("md5sum </run/picture").strip(), b.logs)
 
 
-def test_a_writable_buffer_is_shared_without_a_copy(guests):
-    export(guests, more="--pattern --frames 1 --writable")
+@pytest.mark.parametrize(
+    "offer, grant, access, form",
+    [("--writable", ["--access", "read-write"], "read-write", None), ("", ["--form", "shared"], "read", "shared")],
+)
+def test_a_buffer_is_shared_without_a_copy(guests, offer, grant, access, form):
+    export(guests, more=f"--pattern --frames 1 {offer}")
     b = guests["b"]
-    guests.grant("--name", "clock", "--access", "read-write")
+    guests.grant("--name", "clock", *grant)
+    assert [grant["form"] for grant in guests.up.list("grants")] == [form]
     before = guests.memory("b")
-    b.start("hold", "muntin-guest import clock --access read-write --png /run/clock.png --follow 'echo written; sleep 5'")
+    b.start("hold", f"muntin-guest import clock --access {access} --png /run/clock.png --follow 'echo written; sleep 5'")
     b.wait_for_line("hold", "^written")
     assert difference(b.picture("/run/clock.png"), painted(SIZE, 1)) is None
     wait_for(lambda: guests.memory("b")[1] > before[1] or guests.memory("b")[0] == before[0], lambda: f"{guests.memory('b')}")

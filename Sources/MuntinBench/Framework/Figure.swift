@@ -11,6 +11,8 @@ struct Figure: Hashable {
     case idle = "Nothing changes"
     case memory = "Resident memory"
     case buffers = "Buffers in the hub"
+    case sharing = "A picture of one VM in another"
+    case guests = "The same in real guests"
   }
 
   /// What the numbers count.
@@ -32,6 +34,7 @@ struct Figure: Hashable {
     case fullFrame = "full frame"
     case hundred = "100 alive"
     case copyWay = "copy way"
+    case network = "network"
     case nothing = "-"
   }
 

@@ -11,7 +11,8 @@ struct Programs {
 
   /// Starts a back-end for one guest; `hub`, `name` and the screens are Muntin's alone.
   func startBackend(
-    _ side: Side, _ folder: WorkFolder, hub: String? = nil, name: String = "bench", screens: [Size] = [.fullHD]
+    _ side: Side, _ folder: WorkFolder, hub: String? = nil, name: String = "bench", screens: [Size] = [.fullHD],
+    hasChannel: Bool = false
   ) throws(BenchError) -> (program: Program, socket: String) {
     let socket = folder.newPath("gpu")
     let program =
@@ -21,7 +22,8 @@ struct Programs {
         try Program(
           muntin,
           ["gpu", "--socket-path", socket, "--vm", name, "--memory-limit", "2GiB"]
-            + screens.flatMap { ["--size", "\($0)"] } + (hub.map { ["--hub", $0] } ?? []),
+            + screens.flatMap { ["--size", "\($0)"] } + (hub.map { ["--hub", $0] } ?? [])
+            + (hasChannel ? ["--channel", "hub"] : []),
           log: folder.newPath("log"))
       }
     try folder.waitForSocket(socket, of: program)

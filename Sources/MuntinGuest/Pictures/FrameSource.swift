@@ -5,6 +5,8 @@ import Glibc
 public enum FrameSource: Equatable, Sendable {
   /// A moving pattern; it stands still after so many frames.
   case pattern(frames: UInt64?)
+  /// One colour after the other: for measuring.
+  case flat
   /// A file, which is read again whenever it has changed.
   case file(PictureFile)
 }
@@ -46,6 +48,10 @@ struct FrameDrawing {
       guard frame < frames ?? .max else { return nil }
       frame += 1
       Pattern.draw(frame, into: bytes, layout)
+      return Rectangle(layout.size)
+    case .flat:
+      frame += 1
+      FlatPicture.draw(frame, into: bytes)
       return Rectangle(layout.size)
     case .file(let file): return try draw(file, into: bytes)
     }

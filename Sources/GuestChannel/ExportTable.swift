@@ -32,14 +32,18 @@ final class ExportTable {
     guard isOffering[serial] == nil else { throw .contextCommand("a serial that waits for its answer") }
     guard exports[offer.buffer.id] == nil else { throw .contextCommand("an id that is in use") }
     let added =
-      if let pages = access.pages(of: resource) { try add(offer, pages) } else { try addHost(offer, resource) }
+      if let pages = access.pages(of: resource) { try add(offer, pages, of: resource) } else {
+        try addHost(offer, resource)
+      }
     isOffering[serial] = offer.buffer.id
     return added
   }
 
-  private func add(_ offer: BufferOffer, _ pages: GuestPages) throws(GPUError) -> (BufferOffer, SharedDescriptor) {
+  private func add(
+    _ offer: BufferOffer, _ pages: GuestPages, of resource: ResourceID
+  ) throws(GPUError) -> (BufferOffer, SharedDescriptor) {
     guard !offer.isWritable else { throw .contextCommand("pages of a guest that others could write") }
-    let (export, table, file) = try self.pages.add(pages, offer.buffer.layout, access.ledger)
+    let (export, table, file) = try self.pages.add(pages, of: resource, offer.buffer.layout, access.ledger)
     var checked = offer
     checked.memory = MemoryDescription(kind: .ranges, side: .guest, reason: .dmaBufNotTaken, byteCount: table.byteCount)
     exports[offer.buffer.id] = .pages(export)
@@ -69,7 +73,7 @@ final class ExportTable {
   /// Whether a buffer is where it was when it was offered: pages that are gone show something else.
   func isInPlace(_ id: BufferID) -> Bool {
     guard case .pages(let export)? = exports[id] else { return true }
-    return export.isInPlace
+    return export.isInPlace(access)
   }
 
   private static func descriptor(of memory: HostMemory) throws(GPUError) -> SharedDescriptor {

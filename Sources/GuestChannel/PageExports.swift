@@ -9,6 +9,7 @@ import Virtqueue
 /// The pages stay the guest's, which may change them and take them away: whoever reads them has a copy of his own.
 final class PageExport {
   private let pages: GuestPages
+  private let resource: ResourceID
   private let pieces: [MemoryFilePiece]
   /// What others are given of the VM's memory, and the table.
   private let charges: [Keeper]
@@ -19,9 +20,10 @@ final class PageExport {
   }
 
   fileprivate init(
-    _ pages: GuestPages, _ pieces: [MemoryFilePiece], _ table: RangeTable, _ ledger: Ledger?
+    _ pages: GuestPages, of resource: ResourceID, _ pieces: [MemoryFilePiece], _ table: RangeTable, _ ledger: Ledger?
   ) throws(GPUError) {
     self.pages = pages
+    self.resource = resource
     self.pieces = pieces
     guard let ledger else { throw .contextCommand("the card is gone") }
     do throws(Ledger.OverLimit) {
@@ -34,8 +36,9 @@ final class PageExport {
     }
   }
 
-  /// Whether its pages are still where they were when it was offered.
-  var isInPlace: Bool {
+  /// Whether the resource has the pages still, where they were when it was offered.
+  func isInPlace(_ access: ContextAccess) -> Bool {
+    guard access.pages(of: resource) === pages else { return false }
     let byteCount = pieces.reduce(0) { $0 + $1.count }
     return pages.isWhole && pages.filePieces(covering: byteCount) == pieces
   }
@@ -61,7 +64,7 @@ final class PageExports {
 
   /// Offers pages: what keeps them, and the table that says where they are.
   func add(
-    _ pages: GuestPages, _ layout: PixelLayout, _ ledger: Ledger?
+    _ pages: GuestPages, of resource: ResourceID, _ layout: PixelLayout, _ ledger: Ledger?
   ) throws(GPUError) -> (export: PageExport, table: RangeTable, file: SharedDescriptor) {
     guard layout.byteCount <= pages.byteCount else {
       throw .pictureBeyondBlob(layout.size, stride: layout.stride, offset: UInt32(clamping: layout.offset))
@@ -71,7 +74,7 @@ final class PageExports {
     }
     do {
       let table = try RangeTable(joining: try pieces.map { try range($0) })
-      let export = try PageExport(pages, pieces, table, ledger)
+      let export = try PageExport(pages, of: resource, pieces, table, ledger)
       return (export, table, SharedDescriptor(try table.makeFile()))
     } catch let error as GPUError {
       throw error

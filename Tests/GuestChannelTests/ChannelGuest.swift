@@ -150,5 +150,7 @@ final class ChannelGuest {
     return try #require(window.mapped[offset]).mutableBytes
   }
 
+  func write(_ bytes: [UInt8], at address: GuestAddress) throws { try arena.write(bytes, at: address) }
+
   func bytes(at address: GuestAddress, count: Int) -> [UInt8] { [UInt8](arena.bytes(at: address, count: count)) }
 }

@@ -15,12 +15,16 @@ final class ChannelWorld {
   private(set) var hub: Hub?
   private var producers: [String: ProducerClient] = [:]
 
-  init(leaseLimit: Duration = .seconds(10)) throws {
+  /// `readers`: which VMs may see the memory of which others.
+  init(leaseLimit: Duration = .seconds(10), readers: [String: [String]] = [:]) throws {
     loop = try EventLoop()
     folder = try ScratchFolder()
     var configuration = Hub.Configuration()
     configuration.grace = .zero
     configuration.leaseLimit = leaseLimit
+    for (reader, owners) in readers {
+      configuration.memoryReaders[PeerName(reader)!] = Set(owners.compactMap { PeerName($0) })
+    }
     let hub = Hub(loop: loop, configuration: configuration)
     try hub.listen(path: path)
     self.hub = hub

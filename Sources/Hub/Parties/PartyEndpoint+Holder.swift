@@ -33,7 +33,8 @@ extension PartyEndpoint {
     leases[entry.id]?.note(form)
     let info = entry.info(access: acquisition.access, form: form)
     guard sendFiles(of: entry, serial: serial),
-      send(.acquired(info), serial: serial, descriptor: entry.descriptor(for: acquisition.access, form)) else {
+      send(.acquired(info), serial: serial, descriptor: entry.descriptor(for: acquisition.access, form))
+    else {
       throw Refusal(.limit, reason: "answers are not read")
     }
   }

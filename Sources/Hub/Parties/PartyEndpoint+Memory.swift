@@ -19,7 +19,8 @@ extension PartyEndpoint {
     else { return nil }
     let owner = entry.owner.name.text
     return Refusal(
-      .disagreement, reason: "it is in memory of VM \(owner): the [[vm]] that imports it needs sees_memory_of = [\"\(owner)\"]")
+      .disagreement,
+      reason: "it is in memory of VM \(owner): the [[vm]] that imports it needs sees_memory_of = [\"\(owner)\"]")
   }
 
   /// Hands over the files that a buffer's ranges are in, before the buffer; false when answers are not read.

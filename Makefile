@@ -11,10 +11,10 @@ fill_in = sed -e 's|@bindir@|$(bindir)|' -e 's|@libexecdir@|$(libexecdir)|'
 
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: help build test demo bench fmt check install fuzz clean
+.PHONY: help build test demo demo-vm bench fmt check install fuzz clean
 
 help: ## lists the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## installs what building needs, and builds .build/release/muntin, muntin-guest and libmuntin
 	Scripts/install-packages build
@@ -25,6 +25,9 @@ test: ## runs every test, with real virtual machines
 
 demo: ## shows two virtual machines on one display
 	Scripts/demo
+
+demo-vm: ## shows two virtual machines on the screen of a third one
+	Scripts/demo-vm
 
 bench: ## measures Muntin beside QEMU's own vhost-user-gpu, and a network between guests
 	Scripts/bench
@@ -50,4 +53,4 @@ fuzz: ## runs every fuzz target for SECONDS each (60 unless set)
 	Scripts/fuzz $(SECONDS)
 
 clean: ## removes what was built and prepared
-	rm -rf .build .build-* .cache demo.png
+	rm -rf .build .build-* .cache demo.png demo-vm.png

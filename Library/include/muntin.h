@@ -254,6 +254,7 @@ typedef struct muntin_grant_record {
   bool has_id;
   uint8_t id[MUNTIN_ID_SIZE];
   char name[MUNTIN_NAME_SIZE]; /* empty without an id: all that the owner has */
+  int32_t display;             /* what this screen of the owner shows; -1: buffers */
 } muntin_grant_record;
 
 /* What happened. Fields that the kind does not name are zero. The pointers hold until the next muntin_dispatch(). */

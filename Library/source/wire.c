@@ -158,7 +158,8 @@ bool muntin__get_info(const uint8_t *at, size_t size, muntin_info *info) {
 
 bool muntin__get_grant_record(const uint8_t *at, muntin_grant_record *record) {
   uint32_t flags = get32(at + 12);
-  *record = (muntin_grant_record){.number = get64(at), .access = get32(at + 8), .is_permanent = flags == 1};
+  *record = (muntin_grant_record){.number = get64(at), .access = get32(at + 8) & 0xffff, .is_permanent = flags == 1};
+  record->display = (int32_t)(get32(at + 8) >> 16) - 1;
   memcpy(record->id, at + 160, MUNTIN_ID_SIZE);
   record->has_id = !muntin__is_zero(record->id, MUNTIN_ID_SIZE);
   if (flags > 1 || record->access < MUNTIN_READ || record->access > MUNTIN_READ_WRITE) return false;

@@ -38,7 +38,9 @@ private final class ChannelMachine {
   init(_ input: FuzzInput) throws {
     guard let vm = Self.names.first else { throw SystemError(call: "name", code: 0) }
     self.input = input
-    let fuzzed = try FuzzedHub()
+    let fuzzed = try FuzzedHub {
+      $0.grants = [GrantRequest(owner: Party(.vm, vm), to: Party(.vm, vm), object: .scanout(ScanoutIndex(0)))]
+    }
     self.fuzzed = fuzzed
     arena = try GuestArena(count: 1 << 20)
     driver = try VirtqueueDriver(arena: arena, size: 16, format: .split)
@@ -91,6 +93,7 @@ private final class ChannelMachine {
     case 9: fuzzed.say(.application(theirs()), serial: 1, descriptor: nil, to: 1)
     case 10: offerTheirs()
     case 11: disturb()
+    case 12: showTheirs()
     default: submit()
     }
   }
@@ -151,7 +154,8 @@ private final class ChannelMachine {
   private func hostBlob() {
     let context = context()
     let id = resource()
-    let number = input.byte() % 2 == 0 ? 0 : UInt64(input.byte()) | (input.byte() % 4 == 0 ? 0x8000_0000 : 0)
+    let number =
+      input.byte() % 2 == 0 ? 0 : UInt64(input.byte()) | ([0, 0x8000_0000, 0x4000_0000, 0][input.next(below: 4)])
     let blob = Command.CreateBlob(
       resource: id, memory: 2, flags: 3, entryCount: 0, blob: number, byteCount: UInt64(input.byte() % 4) << 12)
     send(.resourceCreateBlob(blob), context: context)
@@ -186,7 +190,9 @@ private final class ChannelMachine {
   }
 
   private func message() -> ApplicationMessage {
-    switch input.next(below: 10) {
+    switch input.next(below: 12) {
+    case 10: .view(ScreenKey(vm: Self.names[input.next(below: 2)], scanout: ScanoutIndex(input.next(below: 2))))
+    case 11: .screens(cursor: UInt64(input.byte()))
     case 0, 1, 2: .offer(offer())
     case 3: .withdraw(id())
     case 4: .update(BufferUpdate(id: id(), damage: .empty, generation: UInt64(input.byte())))
@@ -215,6 +221,28 @@ private final class ChannelMachine {
     case 1: return .revoke(GrantID(rawValue: UInt64(input.byte() % 4)))
     case 2: return .update(BufferUpdate(id: id(), damage: .empty, generation: UInt64(input.byte())))
     default: return .withdraw(id())
+    }
+  }
+
+  /// The card shows something: what a view sees.
+  private func showTheirs() {
+    let size = Size(width: UInt32(input.byte() % 4) * 16 + 16, height: 16)
+    guard let layout = PixelLayout(size: size, format: PixelFormat.known[input.next(below: 8)]) else { return }
+    let scanout = ScanoutIndex(0), buffer = id()
+    let description = MemoryDescription(kind: .file, side: .host, reason: .hostAllocated, byteCount: 65_536)
+    let content = ScanoutState.Content(buffer: buffer, source: Rectangle(x: 1, y: 2, width: 12, height: 10))
+    let state = ScanoutState(scanout: scanout, mode: size, content: input.byte() % 4 == 0 ? nil : content)
+    let cursor = CursorImage(pixels: [UInt32](repeating: 0x8012_3456, count: CursorImage.pixelCount))
+    let place = (Int32(input.byte()) - 128, Int32(input.byte()) - 128)
+    switch input.byte() % 6 {
+    case 0:
+      fuzzed.say(
+        .bufferRegister(BufferDescription(id: buffer, layout: layout), description), descriptor: sealed.raw, to: 0)
+      fuzzed.say(.vmState(connected: true), to: 0)
+    case 1, 2: fuzzed.say(.scanoutSet(state), to: 0)
+    case 3: fuzzed.say(.flush(scanout, damage: Rectangle(x: 0, y: 3, width: 6, height: .max)), to: 0)
+    case 4: fuzzed.say(.cursorSet(scanout, HubProtocol.CursorState(image: cursor, x: place.0, y: place.1)), to: 0)
+    default: fuzzed.say(.bufferUnregister(buffer), to: 0)
     }
   }
 

@@ -59,11 +59,18 @@ private final class HubMachine {
 
   init(_ input: FuzzInput) throws(SystemError) {
     self.input = input
-    fuzzed = try FuzzedHub { $0.guestMemoryReaders = .only([Self.names[0]]) }
+    fuzzed = try FuzzedHub {
+      $0.guestMemoryReaders = .only([Self.names[0]])
+      $0.grants = (0..<2).map { Self.grant(ScanoutIndex($0)) }
+    }
     let file = try SharedMemoryFile(name: "fuzz", count: 65_536)
     sealed = try file.readOnly()
     writable = file.takeWritable()
     table = try Self.makeTable()
+  }
+
+  private static func grant(_ scanout: ScanoutIndex) -> GrantRequest {
+    GrantRequest(owner: Party(.vm, names[0]), to: Party(.vm, names[0]), object: .scanout(scanout))
   }
 
   /// Eight pages of the memory that every producer calls 1.
@@ -98,16 +105,24 @@ private final class HubMachine {
     let size = Size(width: 16, height: 16)
     guard let layout = PixelLayout(size: size, format: .xrgb8888) else { return }
     let display = DisplayDescription(size: Size(width: 64, height: 32), refreshMillihertz: 1, output: "")
-    let setting: [(Message, Int32?, Int)] = [
+    let screen = ScreenKey(vm: Self.names[0], scanout: ScanoutIndex(0))
+    var setting: [(Message, Int32?, Int)] = [
       (.hello(Hello(role: .producer, name: Self.names[0])), nil, 0), (.vmState(connected: true), nil, 0),
       (.memoryRegister(MemoryFileID(rawValue: 1), byteCount: 65_536), sealed.raw, 0),
       (.bufferRegister(BufferDescription(id: Self.buffers[0], layout: layout), Self.memory(.file)), sealed.raw, 0),
       (.bufferRegister(BufferDescription(id: Self.buffers[1], layout: layout), Self.memory(.ranges)), table.raw, 0),
       (.hello(Hello(role: .consumer, name: Self.names[0])), nil, 1), (.displayAnnounce(display), nil, 1),
       (.hello(Hello(role: .consumer, name: Self.names[1])), nil, 2), (.displayAnnounce(display), nil, 2),
-      (.hello(Hello(role: .control, name: Self.names[2])), nil, 3),
       (.producerLinkReady, nil, 0), (.consumerLinkReady, nil, 1),
     ]
+    if input.byte() % 2 == 0 {
+      setting += [
+        (.scanoutSet(ScanoutState(scanout: screen.scanout, mode: size, content: nil)), nil, 0),
+        (.hello(Hello(role: .viewer, name: Self.names[0])), nil, 3), (.application(.view(screen)), nil, 3),
+      ]
+    } else {
+      setting.append((.hello(Hello(role: .control, name: Self.names[2])), nil, 3))
+    }
     for (message, file, slot) in setting { fuzzed.say(message, descriptor: file, to: slot) }
     for index in 0..<2 {
       let content = ScanoutState.Content(buffer: Self.buffers[index], source: Rectangle(size))
@@ -168,6 +183,13 @@ private final class HubMachine {
     case 26, 27: .memoryRegister(MemoryFileID(rawValue: UInt32(input.byte() % 3)), byteCount: 65_536)
     case 28: .memoryUnregister(MemoryFileID(rawValue: UInt32(input.byte() % 3)))
     case 29, 30: .consumerConstraints(constraints())
+    case 31:
+      switch input.byte() % 4 {
+      case 0: .hello(Hello(role: .viewer, name: name()))
+      case 1: .application(.view(ScreenKey(vm: name(), scanout: scanout())))
+      case 2: .application(.grant(Self.grant(scanout())))
+      default: .application(.revoke(GrantID(rawValue: UInt64(input.byte() % 4))))
+      }
     default: .bufferRegister(buffer(), memory())
     }
   }

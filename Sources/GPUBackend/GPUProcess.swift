@@ -97,7 +97,9 @@ public final class GPUProcess {
     _ options: GPUBackendOptions, loop: EventLoop, log: RateLimitedLog
   ) -> [any ContextKind] {
     guard options.hubChannel, let path = options.hubPath, let vm = PeerName(options.vmName) else { return [] }
-    let channels = ChannelContexts(ChannelOptions(hubPath: path, vm: vm), loop: loop) { event in
+    var wanted = ChannelOptions(hubPath: path, vm: vm)
+    wanted.sharesDisplays = options.sharesDisplays
+    let channels = ChannelContexts(wanted, loop: loop) { event in
       log.info("channel", ["vm": "\(vm)", "event": "\(event)"])
     }
     return [channels]

@@ -12,6 +12,8 @@ public struct ChannelOptions {
   public var vm: PeerName
   /// The most channels at a time.
   public var maximumCount = 32
+  /// Whether the guest's programs may let others see the VM's screens.
+  public var sharesDisplays = false
 
   /// Channels to the hub that `connect` reaches, in the name of a VM.
   public init(vm: PeerName, connect: @escaping () throws(SystemError) -> FileDescriptor) {
@@ -76,7 +78,7 @@ public final class ChannelContexts: ContextKind {
     }
     guard lingering.count < options.maximumCount else { throw .contextCommand("earlier channels have not ended yet") }
     let channel = HubChannel(
-      vm: options.vm, access: access,
+      vm: options.vm, sharesDisplays: options.sharesDisplays, access: access,
       allocate: { [unowned self] count throws(GPUError) in try allocate(count, access) },
       note: note, ready: ready)
     channel.lingers = { [weak self, weak channel] isLingering in

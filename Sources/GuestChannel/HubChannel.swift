@@ -22,10 +22,14 @@ final class HubChannel: ChannelService {
   }
 
   private let vm: PeerName
+  private let sharesDisplays: Bool
   private let note: (String) -> Void
   private let ready: () -> Void
   private let exports: ExportTable
   private let imports: ImportTable
+  private let screens: ScreenTable
+  /// Reaches the hub once more.
+  private var reach: (loop: EventLoop, connect: () throws(SystemError) -> FileDescriptor)?
   private var connection: HubConnection?
   private var isGreeted = false
   private var isOver = false
@@ -39,19 +43,24 @@ final class HubChannel: ChannelService {
   var lingers: (Bool) -> Void = { _ in }
 
   init(
-    vm: PeerName, access: ContextAccess, allocate: @escaping (Int) throws(GPUError) -> HostMemory,
+    vm: PeerName, sharesDisplays: Bool = false, access: ContextAccess,
+    allocate: @escaping (Int) throws(GPUError) -> HostMemory,
     note: @escaping (String) -> Void, ready: @escaping () -> Void
   ) {
     self.vm = vm
+    self.sharesDisplays = sharesDisplays
     self.note = note
     self.ready = ready
     exports = ExportTable(access: access)
     imports = ImportTable(access: access, allocate: allocate)
+    screens = ScreenTable(vm: vm, allocate: allocate)
     imports.released = { [weak self] in self?.released($0) }
+    screens.tell = { [weak self] in self?.tell($0, $1, $2) }
   }
 
   /// Connects; where there is no hub, the channel is over at once, which its program is told.
-  func start(_ loop: EventLoop, _ connect: () throws(SystemError) -> FileDescriptor) {
+  func start(_ loop: EventLoop, _ connect: @escaping () throws(SystemError) -> FileDescriptor) {
+    reach = (loop, connect)
     do throws(SystemError) {
       let connection = try HubConnection(try connect(), loop: loop)
       connection.handler = self
@@ -92,16 +101,36 @@ final class HubChannel: ChannelService {
   ) throws(GPUError) {
     switch message {
     case .offer(let offer): try self.offer(offer, serial, identifier)
-    case .release(let id): imports.release(id)
+    case .view(let screen): try view(screen, serial)
+    case .release(let id): if !screens.release(id) { imports.release(id) }
+    case .done(let id, let generation) where screens.done(id, generation: generation): break
+    case .grant(let grant) where !mayPass(grant): decline(message, serial)
     case .update(let update) where !exports.isInPlace(update.id):
       throw .contextCommand("an update of pages that are gone")
     case .update, .done:
       guard identifier == nil else { throw .contextCommand("a fence: let the command wait for it instead") }
       post(.application(message), serial)
-    case .withdraw, .acquire, .cancel, .lookup, .query, .constraints, .requirements, .grant, .revoke, .grants:
+    case .withdraw, .acquire, .cancel, .lookup, .query, .constraints, .requirements, .grant, .revoke, .grants,
+      .screens:
       post(.application(message), serial)
     default: throw .contextCommand("\(message.type) is a message of the hub's")
     }
+  }
+
+  private func view(_ screen: ScreenKey, _ serial: UInt64) throws(GPUError) {
+    guard inbox.count < Self.maximumInbox, let reach else { throw .contextCommand("answers are not read") }
+    try screens.open(screen, serial: serial, reach.loop, reach.connect)
+  }
+
+  /// What a screen shows is not one program's to give away, unless the configuration says so.
+  private func mayPass(_ grant: GrantRequest) -> Bool {
+    guard case .scanout = grant.object else { return true }
+    return sharesDisplays
+  }
+
+  private func decline(_ message: ApplicationMessage, _ serial: UInt64) {
+    let reason = "this VM's programs may not share its displays (share_displays in its configuration)"
+    tell(.error(Refusal(.notFound, about: message.type.rawValue, reason: reason)), serial)
   }
 
   private func offer(
@@ -153,7 +182,8 @@ final class HubChannel: ChannelService {
   }
 
   func memory(ofBlob number: UInt64, byteCount: UInt64) throws(GPUError) -> HostMemory {
-    try imports.memory(ofBlob: number, byteCount: byteCount)
+    guard number < ScreenTable.firstNumber else { return try screens.memory(ofBlob: number, byteCount: byteCount) }
+    return try imports.memory(ofBlob: number, byteCount: byteCount)
   }
 
   // MARK: Ending
@@ -164,6 +194,7 @@ final class HubChannel: ChannelService {
     isClosed = true
     inbox.removeAll()
     connection?.pauseReading(false)
+    screens.closeAll()
     for id in exports.ids { post(.application(.withdraw(id)), 0) }
     imports.takeAllAway()
     lingers(true)
@@ -184,6 +215,7 @@ final class HubChannel: ChannelService {
     connection?.close()
     connection = nil
     outbox.removeAll()
+    screens.closeAll()
     imports.takeAllAway()
     exports.removeAll()
     if isClosed { lingers(false) } else { ready() }

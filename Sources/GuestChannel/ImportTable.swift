@@ -61,7 +61,7 @@ final class ImportTable {
   }
 
   private func nextNumber(for id: BufferID) -> UInt64 {
-    lastNumber = lastNumber % 0x7fff_ffff + 1
+    lastNumber = lastNumber % (UInt32(ScreenTable.firstNumber) - 1) + 1
     numbers[UInt64(lastNumber)] = id
     return UInt64(lastNumber)
   }

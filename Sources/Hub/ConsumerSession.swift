@@ -2,7 +2,8 @@ import Buffers
 import HubProtocol
 import Platform
 
-/// A consumer's connection: one display, its layers and its leases (protocol.md section 4).
+/// A consumer's connection: one display, its layers and its leases (protocol.md section 4); or what a viewer is shown
+/// (section 14).
 final class ConsumerSession: Session {
   /// Retired buffers that a consumer may hold before it counts as broken.
   static let maximumRetired = 4096
@@ -23,17 +24,22 @@ final class ConsumerSession: Session {
   private(set) var takesLinks = false
   private var memories: ConsumerMemories
   private let deadlines: LeaseDeadlines
+  /// Whether it shows a VM another's screen: then nobody waits for it, and it sees no VM's memory.
+  let isViewer: Bool
 
   init(_ hello: Hello, peer: Peer, hub: Hub) {
     self.hello = hello
     self.peer = peer
     self.hub = hub
+    isViewer = hello.role == .viewer
     deadlines = LeaseDeadlines(loop: hub.loop, limit: hub.configuration.leaseLimit)
-    memories = ConsumerMemories(isTrusted: hub.isTrusted(hello.name))
+    memories = ConsumerMemories(isTrusted: hello.role == .consumer && hub.isTrusted(hello.name))
     deadlines.expired = { [weak self] in self?.expire($0) }
   }
 
   var name: PeerName { hello.name }
+  /// What it is, for people.
+  var title: String { isViewer ? "viewer vm:\(name)" : "display \(name)" }
   /// What it can use, as it said; nil: it has not.
   var constraints: Constraints? { memories.constraints }
   var layerCount: Int { views.count }
@@ -64,6 +70,7 @@ final class ConsumerSession: Session {
     changed.removeAll()
     for entry in leases.values { hub.registry.endLease(entry) }
     leases.removeAll()
+    guard !isViewer else { return }
     hub.forgetLinks(to: self)
     hub.scheduleLayout()
   }
@@ -138,7 +145,7 @@ final class ConsumerSession: Session {
   /// Why this consumer is not shown a buffer; nil when it is.
   func misfit(of buffer: BufferEntry) -> String? { memories.misfit(of: buffer) }
   /// Adds what it can use to what others can.
-  var requirements: ConsumerRequirements { memories.requirements(of: name) }
+  var requirements: ConsumerRequirements { memories.requirements(of: title) }
 
   private func note(_ constraints: Constraints) {
     memories.stated = constraints

@@ -81,6 +81,8 @@ public final class Hub {
   private var peers: [ObjectIdentifier: Peer] = [:]
   private(set) var machines: [PeerName: VirtualMachine] = [:]
   private(set) var displays: [PeerName: ConsumerSession] = [:]
+  /// Who shows VMs other VMs' screens.
+  var viewers: [ViewerSession] = []
 
   private var lastMemorySpace: UInt64 = 0
   private var scheduled: [Peer] = []
@@ -212,6 +214,7 @@ public final class Hub {
     case .control: session = ControlSession(hello, peer: peer, hub: self)
     case .application: session = try application(hello, peer)
     case .guest: session = try guest(hello, peer)
+    case .viewer: session = try viewer(hello, peer)
     }
     report(.joined(hello, peer.credentials))
     return session
@@ -326,6 +329,7 @@ public final class Hub {
     isInGrace = false
     for vm in machines.values where vm.presence == .expected && !isPlaced(vm.name) { vm.producerLeft() }
     for display in displays.values { display.graceEnded() }
+    for viewer in viewers { viewer.consumer.graceEnded() }
     armRetention()
   }
 
@@ -338,6 +342,7 @@ public final class Hub {
     for lease in entry.sharing.leases { lease.holder.noteRetired(lease) }
     registry.retire(entry, isOrphan: isOrphan)
     for display in displays.values { display.noteRetired(entry) }
+    for viewer in viewers { viewer.consumer.noteRetired(entry) }
   }
 
   /// Whether a display may be handed VMs' memory.
@@ -419,6 +424,7 @@ public final class Hub {
       guard let size = display.display?.size else { continue }
       display.arrange(layers(on: Layout.Display(name: display.name, size: size)))
     }
+    for viewer in viewers { viewer.arrange() }
     for vm in machines.values { vm.producer?.introduce(to: displays.values) }
   }
 

@@ -26,8 +26,8 @@ public struct Layout: Equatable, Sendable {
     public var vm: PeerName
     /// Which of its screens.
     public var scanout: ScanoutIndex
-    /// On which display.
-    public var display: PeerName
+    /// On which display; nil: on none.
+    public var display: PeerName?
     /// Where on it; may reach beyond it.
     public var area: Rectangle
     /// Higher is nearer.
@@ -41,7 +41,7 @@ public struct Layout: Equatable, Sendable {
 
     /// A place.
     public init(
-      vm: PeerName, scanout: ScanoutIndex = ScanoutIndex(0), display: PeerName, area: Rectangle, z: Int32 = 0,
+      vm: PeerName, scanout: ScanoutIndex = ScanoutIndex(0), display: PeerName?, area: Rectangle, z: Int32 = 0,
       scaleMode: ScaleMode = .fit, opacity: UInt8 = 255, mode: Size? = nil
     ) {
       self.vm = vm

@@ -19,6 +19,8 @@ final class ProducerSession: Session {
   let endpoint: PartyEndpoint
   /// The guest's programs that take part.
   var guests: [ApplicationSession] = []
+  /// Through which the guest is shown other VMs' screens.
+  var viewers: [ViewerSession] = []
 
   init(_ hello: Hello, vm: VirtualMachine, endpoint: PartyEndpoint, hub: Hub) {
     self.hello = hello
@@ -98,6 +100,7 @@ final class ProducerSession: Session {
     buffers.removeAll()
     endpoint.ended()
     for guest in guests { guest.endpoint.peer.end("its graphics card is gone") }
+    for viewer in viewers { viewer.peer.end("its graphics card is gone") }
     links.removeAll()
     for memory in memories.removeAll() { hub.remove(memory) }
     hub.vmLeft()
@@ -151,6 +154,8 @@ final class ProducerSession: Session {
       scanout.isAnnounced = true
       hub.scheduleLayout()
     }
+    // A viewer's layer is as large as the mode.
+    if scanout.mode != state.mode { hub.scheduleLayout() }
     scanout.noteMode(state.mode)
     hub.schedule(peer)
     show(content, on: scanout)
@@ -192,7 +197,7 @@ final class ProducerSession: Session {
     }
     let visible = damage.intersection(content.source)
     for view in scanout.views { view.noteDamage(visible, serial: serial) }
-    if !scanout.isWantedByHub { hub.schedule(peer) }
+    if !scanout.isAwaited { hub.schedule(peer) }
   }
 }
 

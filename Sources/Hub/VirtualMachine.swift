@@ -130,7 +130,7 @@ final class Scanout {
   /// The newest serial that everybody who shows the scanout has latched, if the producer does not know it yet.
   var unreported: UInt64? {
     var done = lastFlushed
-    for view in views { done = min(done, view.done) }
+    for view in views where !view.consumer.isViewer { done = min(done, view.done) }
     return done > reported ? done : nil
   }
 
@@ -138,6 +138,9 @@ final class Scanout {
 
   /// Whether somebody who shows it gets its flushes by the hub.
   var isWantedByHub: Bool { views.contains { !$0.isLinked } }
+
+  /// Whether some display of those is waited for. Viewers never are.
+  var isAwaited: Bool { views.contains { !$0.isLinked && !$0.consumer.isViewer } }
 
   // MARK: Requirements
 
@@ -166,12 +169,35 @@ final class Scanout {
   var trouble: String? {
     guard let content else { return nil }
     let misfits = views.compactMap { view in
-      view.consumer.misfit(of: content.buffer).map { "display \(view.consumer.name) \($0)" }
+      view.consumer.misfit(of: content.buffer).map { "\(view.consumer.title) \($0)" }
     }
     return misfits.isEmpty ? nil : merged.disagreement ?? misfits.joined(separator: "; ")
   }
 
-  private var merged: ScanoutRequirements { ConsumerRequirements.merged(views.map(\.consumer.requirements)) }
+  /// Until when the producer goes on as if a viewer were there, after the last one has left: one that comes and goes would
+  /// make it copy whole pictures each time.
+  private(set) var isHeldUntil: MonotonicTime?
+
+  /// A viewer has left; whether somebody has to end the hold.
+  func hold(until end: MonotonicTime) -> Bool {
+    defer { isHeldUntil = end }
+    return isHeldUntil == nil
+  }
+
+  /// When to look again; nil: the hold is over.
+  func endHold() -> MonotonicTime? {
+    guard let end = isHeldUntil, end <= .now else { return isHeldUntil }
+    isHeldUntil = nil
+    noteViewers()
+    return nil
+  }
+
+  private var merged: ScanoutRequirements {
+    let consumers = views.map(\.consumer)
+    return ConsumerRequirements.merged(
+      consumers.filter { !$0.isViewer }.map(\.requirements),
+      viewers: isHeldUntil == nil ? consumers.filter(\.isViewer).map(\.requirements) : [.ofViewers])
+  }
 
   // MARK: Mode
 

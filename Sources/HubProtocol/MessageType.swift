@@ -81,6 +81,9 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
   case bufferDone = 0x0489
   case grantRecord = 0x048a
   case bufferWanted = 0x048b
+  case view = 0x0490
+  case screens = 0x0491
+  case screenInfo = 0x0492
 
   /// Whether such a message carries a descriptor.
   enum DescriptorRule {

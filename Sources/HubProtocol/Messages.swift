@@ -12,6 +12,8 @@ public enum Role: UInt32, Sendable, CustomStringConvertible {
   case application = 4
   /// Offers and acquires buffers in the name of a VM: a program in its guest, through its graphics card.
   case guest = 5
+  /// Shows a VM, by its graphics card, one screen of another.
+  case viewer = 6
 
   /// The word for people.
   public var description: String {
@@ -21,6 +23,7 @@ public enum Role: UInt32, Sendable, CustomStringConvertible {
     case .control: "control"
     case .application: "application"
     case .guest: "guest"
+    case .viewer: "viewer"
     }
   }
 }

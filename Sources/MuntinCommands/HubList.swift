@@ -69,7 +69,7 @@ struct HubList {
 
   init(grants: [GrantRecord]) {
     table = TextTable([
-      .init("NUMBER", .right), .init("OWNER"), .init("TO"), .init("BUFFER"), .init("ACCESS"), .init("FORM"),
+      .init("NUMBER", .right), .init("OWNER"), .init("TO"), .init("OBJECT"), .init("ACCESS"), .init("FORM"),
       .init("FROM"),
     ])
     for grant in grants {
@@ -93,6 +93,7 @@ struct HubList {
     case .id(let id): "\(id)"
     case .name(let name): name.text
     case .everything: nil
+    case .scanout(let scanout): "display \(scanout)"
     }
   }
 
@@ -135,9 +136,12 @@ struct HubList {
   }
 
   private static func json(_ grant: GrantRecord) -> JSONValue {
-    .object([
+    var buffer = object(grant.object), display: ScanoutIndex?
+    if case .scanout(let scanout) = grant.object { (buffer, display) = (nil, scanout) }
+    return .object([
       ("number", .count(grant.id.rawValue)), ("owner", .string("\(grant.owner)")), ("to", .string("\(grant.grantee)")),
-      ("buffer", object(grant.object).map { .string($0) } ?? .null), ("access", .string("\(grant.access)")),
+      ("buffer", buffer.map { .string($0) } ?? .null),
+      ("display", display.map { .count($0.rawValue) } ?? .null), ("access", .string("\(grant.access)")),
       ("form", grant.form.map { .string("\($0)") } ?? .null), ("configured", .boolean(grant.isConfigured)),
     ])
   }

@@ -20,9 +20,10 @@ extension Layout {
   private static func placement(
     of machine: String, _ index: Int, _ scanout: Configuration.Scanout
   ) -> Placement? {
-    guard let vm = PeerName(machine), let display = PeerName(scanout.display) else { return nil }
+    guard let vm = PeerName(machine), scanout.display.map({ PeerName($0) != nil }) ?? true else { return nil }
     return Placement(
-      vm: vm, scanout: ScanoutIndex(index), display: display, area: scanout.area, z: Int32(clamping: scanout.layer),
+      vm: vm, scanout: ScanoutIndex(index), display: scanout.display.flatMap { PeerName($0) }, area: scanout.area,
+      z: Int32(clamping: scanout.layer),
       scaleMode: HubProtocol.ScaleMode(scanout.scale), opacity: UInt8(clamping: Int((scanout.opacity * 255).rounded())),
       mode: scanout.area.size)
   }

@@ -25,9 +25,10 @@ extension Hub.Configuration {
 extension GrantRequest {
   fileprivate init?(_ grant: Configuration.Grant) {
     guard let owner = HubProtocol.Party(grant.owner), let grantee = HubProtocol.Party(grant.grantee) else { return nil }
-    let name = grant.buffer.flatMap { PeerName($0) }
+    let named = grant.buffer.flatMap { PeerName($0) }.map { GrantObject.name($0) }
+    let screen = grant.display.map { GrantObject.scanout(ScanoutIndex($0)) }
     self.init(
-      owner: owner, to: grantee, object: name.map { .name($0) } ?? .everything,
+      owner: owner, to: grantee, object: screen ?? named ?? .everything,
       access: grant.access == .readWrite ? .readWrite : .read,
       form: grant.form.map { $0 == .shared ? .shared : .shadow })
   }

@@ -27,6 +27,8 @@ public enum GuestError: Error, Equatable, Sendable, CustomStringConvertible {
   case refused(Refusal)
   /// A buffer that does not exist, or that this VM may not use.
   case noSuchBuffer(String)
+  /// A screen that does not exist, or that this VM may not see.
+  case noSuchScreen(ScreenKey)
   /// Several owners have a buffer of that name.
   case ambiguous(String, owners: [Party])
   /// The owner took the buffer back, or is gone.
@@ -68,6 +70,9 @@ public enum GuestError: Error, Equatable, Sendable, CustomStringConvertible {
     case .noSuchBuffer(let name):
       "no buffer \(name) that this VM may use; `muntin-guest list` shows those that there are, and on the host "
         + "`muntin grant OWNER vm:THIS` gives the right"
+    case .noSuchScreen(let screen):
+      "no screen \(screen) that this VM may see; `muntin-guest list` shows those that there are, and on the host "
+        + "`muntin grant vm:\(screen.vm) vm:THIS --display \(screen.scanout)` gives the right"
     case .ambiguous(let name, let owners):
       "several have a buffer \(name): \(owners.map(\.description).joined(separator: ", ")); say whose with --owner"
     case .retired: "the buffer's owner took it back, or is gone; its memory reads zeros now"

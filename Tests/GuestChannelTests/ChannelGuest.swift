@@ -65,11 +65,26 @@ final class ChannelGuest {
     queue.callDescriptor = driver.callBell.ringing
     request = try arena.allocate(128 << 10, alignment: 4096)
     device.featuresAccepted(device.deviceFeatures)
-    device.memoryChanged(arena.memory)
+    device.memoryChanged(try Self.memory(of: arena))
     window.device = device
     window.serve(on: loop)
     device.sharedMemoryWindowChanged(window)
     device.start(queue)
+  }
+
+  /// The guest's memory as its card has it: in files.
+  private static func memory(of arena: GuestArena) throws -> GuestMemory {
+    let memory = GuestMemory()
+    for region in arena.regions {
+      let file = MemoryRegionFile(
+        identity: MemoryRegionFile.Identity(device: 0, number: UInt64(region.file.raw)), descriptor: region.file)
+      let mapping = try MemoryMapping(descriptor: region.file.raw, count: region.count, access: .readWrite)
+      try memory.add(
+        MemoryRegion(
+          guestAddress: region.guestAddress, count: UInt64(region.count), userAddress: region.userAddress,
+          mapping: mapping, file: file))
+    }
+    return memory
   }
 
   // MARK: Commands

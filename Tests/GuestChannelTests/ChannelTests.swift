@@ -36,15 +36,27 @@ final class ChannelWorld {
 
   /// A guest whose card is known to the hub.
   func guest(
-    _ name: String, limits: LedgerAmounts = .usualLimits, vmmMapsReadOnly: Bool = false
+    _ name: String, limits: LedgerAmounts = .usualLimits, vmmMapsReadOnly: Bool = false, sharesDisplays: Bool = false
   ) throws -> ChannelGuest {
     let vm = try #require(PeerName(name))
-    let producer = ProducerClient(hubPath: path, vm: vm, socketPath: "", memoryLimit: 1 << 28, loop: loop)
+    let producer = ProducerClient(
+      hubPath: path, vm: vm, socketPath: "", memoryLimit: 1 << 28, loop: loop, takesLinks: false)
     producer.vmmMapsReadOnly = vmmMapsReadOnly
     producers[name] = producer
     producer.start()
     for _ in 0..<20 { try loop.runOnce(timeout: .milliseconds(1)) }
-    return try ChannelGuest(ChannelOptions(hubPath: path, vm: vm), loop: loop, limits: limits)
+    var options = ChannelOptions(hubPath: path, vm: vm)
+    options.sharesDisplays = sharesDisplays
+    return try ChannelGuest(options, loop: loop, limits: limits)
+  }
+
+  /// The card of a guest, as the hub knows it.
+  func card(_ name: String) throws -> ProducerClient { try #require(producers[name]) }
+
+  /// Turns the loop for so many seconds.
+  func run(_ seconds: Double) throws {
+    let end = MonotonicTime.now + .nanoseconds(Int64(seconds * 1e9))
+    while MonotonicTime.now < end { try loop.runOnce(timeout: .milliseconds(2)) }
   }
 
   func killHub() {

@@ -124,6 +124,22 @@ final class GuestProgram {
     return (offer.buffer.id, bytes)
   }
 
+  /// Asks for a screen and maps its picture; what it is, and its bytes as the guest sees them.
+  func view(
+    _ vm: String, _ scanout: Int = 0, resource: UInt32, at offset: UInt64
+  ) throws -> (info: BufferInfo, bytes: UnsafeMutableRawBufferPointer) {
+    let answer = try ask(.view(ScreenKey(vm: PeerName(vm)!, scanout: ScanoutIndex(scanout))))
+    guard case .acquired(let info) = answer.message else { throw Failure.unexpected(.application(answer.message)) }
+    let blob = try #require(answer.blob)
+    #expect(try guest.hostBlob(resource, UInt64(blob.number), UInt64(blob.byteCount), context: context) == .okNoData)
+    return (info, try guest.map(resource, at: offset))
+  }
+
+  /// Says that a generation was read.
+  func done(_ id: BufferID, _ generation: UInt64) throws {
+    try say(.application(.done(id, generation: generation)))
+  }
+
   /// Acquires a buffer and maps it; what it is, and its bytes as the guest sees them.
   func acquire(
     _ name: String, of owner: String, resource: UInt32, at offset: UInt64, access: BufferAccess = .read,

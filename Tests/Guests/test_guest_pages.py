@@ -17,8 +17,8 @@ EXPORT = "muntin-guest export clock --size 320x200 --allocate guest"
 @pytest.fixture(scope="module")
 def started(built):
     with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
-        more = {"b": {"sees_memory_of": ["a"]}}
-        guests = Guests(folder, [MUNTIN_GUEST], channels=("a", "b", "c"), more=more)
+        settings = {"b": {"sees_memory_of": ["a"]}}
+        guests = Guests(folder, [MUNTIN_GUEST], channels=("a", "b", "c"), settings=settings)
         try:
             yield guests
         finally:

@@ -71,6 +71,22 @@ extension MessageSamples {
     ),
     (.application(.grant(GrantRequest(to: application, object: .name(name)))), 248, false),
     (.application(.grant(GrantRequest(to: application, object: .everything))), 248, false),
+    (.application(.grant(GrantRequest(to: application, object: .scanout(ScanoutIndex(15))))), 248, false),
+    (.application(.view(ScreenKey(vm: name, scanout: scanout))), 88, false),
+    (
+      .application(
+        .grantRecord(
+          GrantRecord(
+            id: GrantID(rawValue: 4), owner: Party(.vm, name), grantee: application, object: .scanout(scanout),
+            access: .read))), 264, false
+    ),
+    (.application(.screens(cursor: 9)), 24, false),
+    (
+      .application(
+        .screenInfo(
+          ScreenInfo(ScreenKey(vm: name, scanout: scanout), absence: .offline, size: Size(width: 640, height: 480)))),
+      96, false
+    ),
     (.application(.revoke(GrantID(rawValue: 9))), 24, false),
     (.application(.grants(cursor: 9)), 24, false),
     (.application(.cancel(serial: 9)), 24, false),

@@ -138,7 +138,7 @@ private final class GivenDescriptor {
   /// Each is a sample with one field overwritten (offset from the end of the header).
   @Test(arguments: [
     ("role 0", 4, 0),
-    ("role 6", 4, 6),
+    ("role 7", 4, 7),
     ("empty name", 8, 0),
     ("bytes after the end of the name", 70, 65),
     ("control character in the name", 8, 7),

@@ -74,6 +74,31 @@ import Testing
     }
   }
 
+  @Test("it is not told of what its VM shows, and cannot give that away")
+  func screens() throws {
+    let world = try World()
+    let client = try world.presentProducer("alpha")
+    let shown = try picture()
+    try client.show(shown)
+    try world.wait("the buffer") { world.hub?.registry.find(shown.id) != nil }
+    let guest = try Self.guest(world, "alpha")
+    #expect(try guest.lookup(.id(shown.id), serial: 1, in: world) == nil)
+    try guest.send(.application(.query(BufferQuery())), serial: 2)
+    try world.wait("an empty list") {
+      try guest.all { message, _ in if case .application(.queryEnd(0, _)) = message { true } else { nil } }.count == 1
+    }
+    for (serial, object) in [(3, GrantObject.id(shown.id)), (4, .everything)] {
+      let grant = GrantRequest(to: Party(.vm, PeerName("beta")!), object: object)
+      try guest.send(.application(.grant(grant)), serial: UInt64(serial))
+      try world.wait("a refusal") {
+        try guest.all { message, answered in
+          if case .error(let refusal) = message { answered == UInt64(serial) && refusal.code == .notFound } else { nil }
+        }.contains(true)
+      }
+    }
+    #expect(try world.ask { control throws(ControlError) in try control.grants() }.isEmpty)
+  }
+
   @Test("more than 32 programs of a VM are too many, and those that leave make room")
   func limit() throws {
     let world = try World()

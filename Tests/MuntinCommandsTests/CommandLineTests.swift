@@ -20,6 +20,11 @@ import Testing
     (["gpu", "--socket-path", "/tmp/x", "--blob-alignment", "8K"], "4K, 16K or 64K"),
     (["gpu", "--socket-path", "/tmp/x", "--channel", "wayland"], "give hub"),
     (["gpu", "--socket-path", "/tmp/x", "--channel", "hub"], "needs --hub PATH"),
+    (["gpu", "--socket-path", "/tmp/x", "--share-displays"], "needs --channel hub"),
+    (["grant", "vm:a", "vm:b", "--display", "0", "--name", "x"], "give one of --name, --id and --display"),
+    (["grant", "vm:a", "vm:b", "--display", "16"], "displays are 0 to 15"),
+    (["grant", "application:a", "vm:b", "--display", "0"], "is for one virtual machine"),
+    (["grant", "vm:a", "vm:b", "--display", "0", "--access", "read-write"], "can be read only"),
     (
       ["gpu", "--socket-path", "/tmp/x", "--hub", "/tmp/h", "--channel", "hub", "--host-visible", "0"],
       "leave out --host-visible 0"
@@ -171,7 +176,7 @@ import Testing
     #expect(result.errors == "Error: \(file) has no VM \"beta\"; it has \"alpha\"\n")
   }
 
-  @Test(arguments: ["side-by-side", "every-key"])
+  @Test(arguments: ["side-by-side", "compositor-vm", "every-key"])
   func theExamplesAreRight(name: String) throws {
     let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
     #expect(try Program.run("up", "--check", "\(root)/Examples/\(name).toml").code == 0)

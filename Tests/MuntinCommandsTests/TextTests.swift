@@ -132,18 +132,24 @@ import Testing
       GrantRecord(
         id: GrantID(rawValue: 12), owner: camera, grantee: recorder, object: .name(try name("front")),
         access: .readWrite),
+      GrantRecord(
+        id: GrantID(rawValue: 13), owner: recorder, grantee: recorder, object: .scanout(ScanoutIndex(2)), access: .read,
+        form: .shadow),
     ])
     #expect(
       list.table.description == """
-        NUMBER  OWNER               TO        BUFFER  ACCESS      FORM    FROM
-             1  application:camera  vm:alpha  all     read        shared  configuration
-            12  application:camera  vm:alpha  front   read-write  -       request
+        NUMBER  OWNER               TO        OBJECT     ACCESS      FORM    FROM
+             1  application:camera  vm:alpha  all        read        shared  configuration
+            12  application:camera  vm:alpha  front      read-write  -       request
+            13  vm:alpha            vm:alpha  display 2  read        shadow  request
         """)
     #expect(
       list.json.description
-        == #"[{"number":1,"owner":"application:camera","to":"vm:alpha","buffer":null,"access":"read","#
+        == #"[{"number":1,"owner":"application:camera","to":"vm:alpha","buffer":null,"display":null,"access":"read","#
         + #""form":"shared","configured":true},{"number":12,"owner":"application:camera","to":"vm:alpha","buffer":"front","#
-        + #""access":"read-write","form":null,"configured":false}]"#)
+        + #""display":null,"access":"read-write","form":null,"configured":false},"#
+        + #"{"number":13,"owner":"vm:alpha","to":"vm:alpha","buffer":null,"display":2,"access":"read","form":"shadow","#
+        + #""configured":false}]"#)
   }
 
   @Test func buffersForPeople() throws {

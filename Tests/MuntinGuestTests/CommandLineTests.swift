@@ -34,6 +34,9 @@ import Testing
     (["show", "a"], "give one of --kms and --wayland"),
     (["show", "a", "--kms", "--wayland"], "give one of --kms and --wayland"),
     (["show", "a", "--kms", "--fullscreen"], "go with --wayland"),
+    (["show", "ivi:0", "--kms", "--access", "read-write"], "a screen can be read only"),
+    (["share-display", "16", "dash"], "displays are 0 to 15"),
+    (["share-display", "0", ""], "a name has 1 to 63 bytes"),
     (["nonsense"], "nonsense"),
   ])
   func aWrongCommandLineIsRefused(arguments: [String], message: String) {
@@ -44,6 +47,18 @@ import Testing
       #expect(GuestCommand.fullMessage(for: error).contains(message), "\(GuestCommand.fullMessage(for: error))")
       #expect(GuestCommand.exitCode(for: error).rawValue == 64)
     }
+  }
+
+  @Test(arguments: [
+    ("ivi:0", "ivi:0"), ("a:b:15", "a:b:15"), ("ivi:16", "\"ivi:16\""), ("ivi", "\"ivi\""), (":1", "\":1\""),
+    ("ivi:+1", "\"ivi:+1\""), (id, id),
+  ])
+  func aVirtualMachineAndANumberAreAScreen(text: String, name: String) throws {
+    let command = try #require(try GuestCommand.parseAsRoot(["import", text, "--png", "x"]) as? GuestImportCommand)
+    #expect("\(try command.buffer.name)" == name)
+    guard text != Self.id else { return }
+    let owned = try GuestCommand.parseAsRoot(["import", text, "--owner", "dash", "--png", "x"]) as? GuestImportCommand
+    #expect("\(try #require(owned).buffer.name)" == "\"\(text)\" of vm:dash")
   }
 
   @Test func anOwnerIsAVirtualMachineUnlessItSaysOtherwise() throws {

@@ -32,6 +32,7 @@ let fullConfiguration = """
   host_visible = "1G"
   blob_alignment = "16K"
   channel = "hub"
+  share_displays = true
   limits = { buffers = 100, imported = "1G", guest_memory = 4096 }
   command = [
     "qemu-system-x86_64",  # found in PATH
@@ -64,6 +65,7 @@ let fullConfiguration = """
   sees_memory_of = ["alpha"]
   scanout = [
     { display = "wall", x = 960, y = 0, width = 960, height = 720, scale = "none" },
+    { width = 640, height = 400 },
   ]
 
   [[application]]
@@ -144,7 +146,7 @@ func error(in text: String) -> ConfigurationError? {
     #expect(alpha.memoryLimit == 256 << 20)
     #expect(
       alpha.allocation == .host && alpha.heap == "system" && alpha.hostVisible == 1 << 30
-        && alpha.blobAlignment == .pages16K && alpha.channel == .hub)
+        && alpha.blobAlignment == .pages16K && alpha.channel == .hub && alpha.sharesDisplays)
     #expect(alpha.limits == ["buffers": 100, "imported": 1 << 30, "guest_memory": 4096])
     #expect(
       alpha.scanouts == [
@@ -172,6 +174,13 @@ func error(in text: String) -> ConfigurationError? {
       ])
   }
 
+  @Test func aScreenMayBeGranted() throws {
+    let more = "[[grant]]\nowner = \"vm:beta\"\nto = \"vm:alpha\"\ndisplay = 1\n"
+    let (alpha, beta) = (Configuration.Party(kind: .vm, name: "alpha"), Configuration.Party(kind: .vm, name: "beta"))
+    let read = try configuration(fullConfiguration + "\n" + more)
+    #expect(read.grants.last == .init(owner: beta, grantee: alpha, display: 1, access: .read))
+  }
+
   @Test func aRelativePathBeginsAtTheFilesFolder() throws {
     #expect(try configuration(fullConfiguration).machines.last?.socket == "/etc/muntin/beta.sock")
   }
@@ -181,8 +190,13 @@ func error(in text: String) -> ConfigurationError? {
     #expect(beta.memoryLimit == 1 << 20)
     #expect(
       beta.allocation == nil && beta.heap == nil && beta.hostVisible == 0 && beta.blobAlignment == nil
-        && beta.channel == nil)
+        && beta.channel == nil && !beta.sharesDisplays)
     #expect(beta.scanouts.first?.scale == Configuration.ScaleMode.none)
+  }
+
+  @Test func aScreenMayBeOnNoDisplay() throws {
+    let screen = try #require(try configuration(fullConfiguration).machines.last?.scanouts.last)
+    #expect(screen.display == nil && screen.area == Rectangle(x: 0, y: 0, width: 640, height: 400))
   }
 
   @Test func windowsLineEndsAndAByteOrderMarkAreAccepted() throws {
@@ -273,6 +287,32 @@ func error(in text: String) -> ConfigurationError? {
     (
       configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"application:x\"\naccess = \"all\""), 21,
       "it takes \"read\" or \"read-write\""
+    ),
+    (
+      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 16"), 21,
+      "\"display\" cannot be 16; it takes 0 to 15"
+    ),
+    (
+      configuration(more: "[[grant]]\nowner = \"application:x\"\nto = \"vm:alpha\"\ndisplay = 0"), 21,
+      "the owner is no VM"
+    ),
+    (
+      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"application:x\"\ndisplay = 0"), 20,
+      "\"to\" takes a VM beside \"display\""
+    ),
+    (
+      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 0\nbuffer = \"x\""), 21,
+      "make two grants"
+    ),
+    (
+      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 0\naccess = \"read-write\""),
+      22, "\"access\" takes \"read\" for a display"
+    ),
+    (configuration(machine: "share_displays = true"), 10, "means nothing without \"channel\""),
+    (configuration(more: "[[vm.scanout]]\nwidth = 32"), 18, "[[vm.scanout]] needs the key \"height\""),
+    (
+      configuration(more: "[[vm.scanout]]\nwidth = 32\nheight = 32\nlayer = 1"), 21,
+      "\"layer\" means nothing without \"display\""
     ),
     ("", 1, "no [[display]]"),
     ("display = 5", 1, "must be an array of tables"),

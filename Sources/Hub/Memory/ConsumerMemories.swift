@@ -34,8 +34,8 @@ struct ConsumerMemories {
     }
   }
 
-  func requirements(of name: PeerName) -> ConsumerRequirements {
-    ConsumerRequirements(name: name, constraints: stated, isTrusted: isTrusted)
+  func requirements(of title: String) -> ConsumerRequirements {
+    ConsumerRequirements(title: title, constraints: stated, isTrusted: isTrusted)
   }
 
   /// Sends the files that it does not have yet; false when the socket is full.

@@ -3,7 +3,8 @@ import HubProtocol
 
 /// What one consumer asks of the pictures that it shows.
 struct ConsumerRequirements {
-  let name: PeerName
+  /// What it is, for people.
+  let title: String
   let constraints: Constraints
   /// Whether it may see VMs' memory.
   let isTrusted: Bool
@@ -24,10 +25,21 @@ struct ConsumerRequirements {
     }
   }
 
+  /// Of any viewer: each can use files of every known format.
+  static let ofViewers = ConsumerRequirements(title: "a viewer", constraints: .unstated, isTrusted: false)
+
+  /// As ``merged(_:)``, with viewers as well, unless that would leave nothing to the displays.
+  static func merged(_ displays: [ConsumerRequirements], viewers: [ConsumerRequirements]) -> ScanoutRequirements {
+    let wanted = merged(displays)
+    guard !viewers.isEmpty, wanted.disagreement == nil else { return wanted }
+    let all = merged(displays + viewers)
+    return all.disagreement == nil ? all : wanted
+  }
+
   private var kinds: MemoryKind { constraints.memoryKinds }
 
   private func parties() throws(MergedConstraints.Disagreement) -> MergedConstraints {
-    let own = MergedConstraints(constraints, of: "display \(name)")
+    let own = MergedConstraints(constraints, of: title)
     guard !isTrusted else { return own }
     var withheld = Constraints()
     withheld.memoryKinds = DisplayTrust.kinds(isTrusted: false)

@@ -14,6 +14,9 @@ extension BufferEntry {
     }
   }
 
+  /// Whether it was offered, and not registered to be shown.
+  var isOffered: Bool { ownerEndpoint?.offers[id] === self }
+
   /// All of its pixels.
   var wholePicture: Rectangle { Rectangle(description.layout.size) }
 

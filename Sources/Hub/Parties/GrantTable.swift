@@ -113,6 +113,11 @@ struct GrantTable {
     }
   }
 
+  /// Whether `grantee` may see that screen of `owner`. What a grant of everything opens are buffers.
+  func opens(_ scanout: ScanoutIndex, of owner: Party, to grantee: Party) -> Bool {
+    numbers[Key(target: Target(owner: owner, object: .scanout(scanout)), grantee: grantee)] != nil
+  }
+
   /// Whether `owner` has granted `grantee` anything.
   func isAny(from owner: Party, to grantee: Party) -> Bool { pairs[Pair(owner: owner, grantee: grantee)] != nil }
 
@@ -134,6 +139,8 @@ struct GrantTable {
 extension Refusal {
   /// What is not there, is not to be known of, or is not permitted: one answer for all.
   static let noSuchBuffer = Refusal(.notFound, reason: "no such buffer")
+  /// The same of screens.
+  static let noSuchScreen = Refusal(.notFound, reason: "no such screen")
 
   static func overLimit(_ reason: String) -> Refusal { Refusal(.overLimit, reason: reason) }
 }

@@ -109,8 +109,10 @@ extension Hub {
   private func grant(_ request: GrantRequest, by party: Party?) throws(Refusal) -> GrantRecord {
     guard let owner = request.owner ?? party else { throw Refusal(.malformed, reason: "a grant without an owner") }
     guard party == nil || party == owner else { throw .noSuchBuffer }
-    if case .id(let id) = request.object {
-      guard registry.find(id, of: owner) != nil else { throw .noSuchBuffer }
+    switch request.object {
+    case .id(let id): guard registry.find(id, of: owner) != nil else { throw .noSuchBuffer }
+    case .scanout: guard owner.kind == .vm else { throw .noSuchScreen }
+    case .name, .everything: break
     }
     let grant = try grants.add(
       owner: owner, to: request.grantee, object: request.object, access: request.access, form: request.form)
@@ -132,6 +134,7 @@ extension Hub {
     case .id(let id): [registry.find(id, of: grant.owner)].compactMap { $0 }
     case .name(let name): [shared.find(name, of: grant.owner)].compactMap { $0 }
     case .everything: registry.entries(of: grant.owner)
+    case .scanout: []
     }
   }
 
@@ -145,6 +148,7 @@ extension Hub {
   private func remove(_ grant: GrantRecord) {
     guard grants.remove(grant.id) != nil else { return }
     for endpoint in endpoints[grant.grantee] { endpoint.noteRevoked(grant) }
+    endViewers(by: grant)
     for entry in entries(of: grant) where !grants.covers(entry.id, named: entry.sharing.name, of: entry.owner) {
       registry.unshare(entry)
     }
@@ -172,11 +176,18 @@ extension Hub {
     let room = Wire.maximumPacketByteCount - Message.application(.queryEnd(count: 0, next: 0)).byteCount
     let page = wanted.prefix(room / 264)
     for var grant in page {
-      grant.form = grant.access == .read ? form(of: grant.grantee, asked: grant.form) : nil
+      grant.form = grant.access == .read ? grant.object.form ?? form(of: grant.grantee, asked: grant.form) : nil
       _ = peer.send(.application(.grantRecord(grant)), serial: serial)
     }
     let next = page.count < wanted.count ? page.last?.id.rawValue ?? 0 : 0
     _ = peer.send(.application(.queryEnd(count: UInt32(page.count), next: next)), serial: serial)
+  }
+}
+
+extension GrantObject {
+  /// How it is read, whatever a grant says: of a screen each VM has a picture of its own.
+  fileprivate var form: ReadForm? {
+    if case .scanout = self { .shadow } else { nil }
   }
 }
 

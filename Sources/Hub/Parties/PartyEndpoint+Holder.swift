@@ -17,7 +17,7 @@ extension PartyEndpoint {
 
   /// The buffer, if this party may have it so.
   private func available(_ acquisition: Acquisition) -> BufferEntry? {
-    guard let (entry, access) = hub.find(acquisition.key, for: party), access >= acquisition.access,
+    guard let (entry, access) = find(acquisition.key), access >= acquisition.access,
       entry.canBeAcquired(for: acquisition.access), leases[entry.id].map({ $0.entry === entry }) ?? true
     else { return nil }
     return entry
@@ -169,8 +169,25 @@ extension PartyEndpoint {
 
   // MARK: Looking
 
+  private func find(_ key: BufferKey) -> (entry: BufferEntry, access: BufferAccess)? {
+    hub.find(key, for: party).flatMap { mayKnow($0.entry) ? $0 : nil }
+  }
+
+  /// Not of what its VM only shows, when a guest's program asks.
+  private func mayKnow(_ entry: BufferEntry) -> Bool { !isGuest || entry.owner != party || entry.isOffered }
+
+  /// A guest's program gives away what programs have offered.
+  func mayGrant(_ grant: GrantRequest) -> Bool {
+    guard isGuest else { return true }
+    switch grant.object {
+    case .id(let id): return hub.registry.find(id, of: party)?.isOffered ?? false
+    case .name, .scanout: return true
+    case .everything: return false
+    }
+  }
+
   func lookup(_ key: BufferKey, _ serial: UInt64) throws(Refusal) {
-    guard let (entry, access) = hub.find(key, for: party) else { throw .noSuchBuffer }
+    guard let (entry, access) = find(key) else { throw .noSuchBuffer }
     _ = send(.bufferInfo(entry.info(access: access, form: hub.form(of: party, reading: entry))), serial: serial)
   }
 
@@ -182,7 +199,8 @@ extension PartyEndpoint {
     var room = Wire.maximumPacketByteCount - Message.application(.queryEnd(count: 0, next: 0)).byteCount
     var count: UInt32 = 0
     let next = hub.registry.order.walk(after: query.cursor, limit: Self.queryWork) { entry in
-      guard !entry.isRetired, let access = hub.access(of: party, to: entry), entry.fits(query, access) else {
+      guard !entry.isRetired, mayKnow(entry), let access = hub.access(of: party, to: entry), entry.fits(query, access)
+      else {
         return true
       }
       let info = entry.info(access: access, form: hub.form(of: party, reading: entry))

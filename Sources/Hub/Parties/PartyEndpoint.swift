@@ -12,6 +12,8 @@ final class PartyEndpoint {
   static let maximumPartings = 4096
 
   let party: Party
+  /// Whether a program in the VM's guest speaks, to whom what is on the VM's screens does not belong.
+  let isGuest: Bool
   let peer: Peer
   unowned let hub: Hub
   /// What it can use; nil: it has not said.
@@ -38,8 +40,9 @@ final class PartyEndpoint {
     case revoked(BufferID)
   }
 
-  init(_ party: Party, peer: Peer, hub: Hub) {
+  init(_ party: Party, isGuest: Bool = false, peer: Peer, hub: Hub) {
     self.party = party
+    self.isGuest = isGuest
     self.peer = peer
     self.hub = hub
     deadlines = LeaseDeadlines(loop: hub.loop, limit: hub.configuration.leaseLimit)
@@ -75,6 +78,8 @@ final class PartyEndpoint {
     case .query(let query): try answer(query, serial)
     case .constraints(let constraints): try state(constraints, serial)
     case .requirements(let parties): try answerRequirements(of: parties, serial)
+    case .screens(let cursor): try hub.listScreens(from: cursor, serial, to: peer, as: party)
+    case .grant(let grant) where !mayGrant(grant): throw .noSuchBuffer
     case .grant, .revoke, .grants: try hub.answerGrants(message, serial, from: peer, as: party)
     default: throw Refusal(.notPermitted, reason: "not a message to the hub")
     }

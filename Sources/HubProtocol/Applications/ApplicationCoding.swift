@@ -14,7 +14,9 @@ extension ApplicationMessage {
     case .constraints, .requirementsMerged: Wire.constraintsByteCount
     case .requirements(let parties): 8 + 72 * min(parties.count, Wire.maximumRequirementParties)
     case .grant: 232
-    case .revoke, .grants, .cancel, .accepted: 8
+    case .revoke, .grants, .cancel, .accepted, .screens: 8
+    case .screenInfo: 80
+    case .view: 72
     case .acquired(let info), .bufferInfo(let info):
       248 + 128 * min(info.properties.count, BufferProperty.maximumCount)
     case .revoked, .retired: 24
@@ -40,6 +42,10 @@ extension ApplicationMessage {
     case .revoke: self = .revoke(GrantID(rawValue: try reader.u64()))
     case .grants: self = .grants(cursor: try reader.u64())
     case .cancel: self = .cancel(serial: try reader.u64())
+    case .screens: self = .screens(cursor: try reader.u64())
+    case .view:
+      self = .view(try ScreenKey(&reader))
+      try reader.zero32()
     default: try self.init(answer: type, &reader)
     }
   }
@@ -65,6 +71,7 @@ extension ApplicationMessage {
       self = .queryEnd(count: count, next: try reader.u64())
     case .bufferDone: self = .bufferDone(try BufferDone(&reader))
     case .grantRecord: self = .grantRecord(try GrantRecord(&reader))
+    case .screenInfo: self = .screenInfo(try ScreenInfo(&reader))
     case .bufferWanted: self = .bufferWanted(try reader.bufferID(), generation: try reader.u64())
     default: self = .bufferRevoked(try reader.bufferID())
     }
@@ -100,6 +107,11 @@ extension ApplicationMessage {
     case .revoke(let id): writer.u64(id.rawValue)
     case .grants(let cursor): writer.u64(cursor)
     case .cancel(let serial): writer.u64(serial)
+    case .view(let screen):
+      screen.write(to: &writer)
+      writer.u32(0)
+    case .screens(let cursor): writer.u64(cursor)
+    case .screenInfo(let info): info.write(to: &writer)
     case .accepted(let id): writer.u64(id?.rawValue ?? 0)
     case .acquired(let info), .bufferInfo(let info): info.write(to: &writer)
     case .revoked(let id, let milliseconds), .retired(let id, let milliseconds):
@@ -174,6 +186,34 @@ extension Acquisition {
     writer.bufferKey(key)
     writer.u32(access.rawValue)
     writer.u32((wantsUpdates ? 1 : 0) | (waits ? 2 : 0))
+  }
+}
+
+extension ScreenKey {
+  init(_ reader: inout WireReader) throws(ProtocolError) {
+    vm = try reader.name()
+    scanout = try reader.scanout()
+  }
+
+  func write(to writer: inout WireWriter) {
+    writer.name(vm)
+    writer.u32(scanout.rawValue)
+  }
+}
+
+extension ScreenInfo {
+  init(_ reader: inout WireReader) throws(ProtocolError) {
+    screen = try ScreenKey(&reader)
+    let state = try reader.u32()
+    absence = AbsenceReason(rawValue: state)
+    guard state == 0 || absence != nil else { throw reader.bad("state") }
+    size = try reader.extent("size")
+  }
+
+  func write(to writer: inout WireWriter) {
+    screen.write(to: &writer)
+    writer.u32(absence?.rawValue ?? 0)
+    writer.extent(size)
   }
 }
 
@@ -259,16 +299,19 @@ extension GrantRequest {
   init(_ reader: inout WireReader) throws(ProtocolError) {
     owner = try reader.optionalParty()
     grantee = try reader.party()
-    object = try reader.grantObject()
-    access = try reader.access()
+    let named = try reader.grantObject()
+    let right = try reader.grantAccess()
+    access = right.access
+    object = try reader.grantObject(named, right.scanout)
     form = try reader.readForm(ReadForm.grantable)
+    guard right.scanout == nil || form != .shared else { throw reader.bad("form") }
   }
 
   func write(to writer: inout WireWriter) {
     writer.party(owner)
     writer.party(grantee)
     writer.grantObject(object)
-    writer.u32(access.rawValue)
+    writer.grantAccess(access, to: object)
     writer.u32(form?.rawValue ?? 0)
   }
 }
@@ -276,19 +319,20 @@ extension GrantRequest {
 extension GrantRecord {
   init(_ reader: inout WireReader) throws(ProtocolError) {
     id = GrantID(rawValue: try reader.u64())
-    access = try reader.access()
+    let right = try reader.grantAccess()
+    access = right.access
     let flags = try reader.flags(7)
     isConfigured = flags & 1 != 0
     form = ReadForm(rawValue: flags >> 1)
     owner = try reader.party()
     grantee = try reader.party()
-    object = try reader.grantObject()
+    object = try reader.grantObject(try reader.grantObject(), right.scanout)
     try reader.zero64()
   }
 
   func write(to writer: inout WireWriter) {
     writer.u64(id.rawValue)
-    writer.u32(access.rawValue)
+    writer.grantAccess(access, to: object)
     writer.u32((isConfigured ? 1 : 0) | (form?.rawValue ?? 0) << 1)
     writer.party(owner)
     writer.party(grantee)

@@ -17,6 +17,10 @@ public enum ApplicationMessage: Equatable, Sendable {
   case grants(cursor: UInt64)
   /// Of an ACQUIRE that waits.
   case cancel(serial: UInt64)
+  /// Of a viewer, and of a program in a guest to its graphics card.
+  case view(ScreenKey)
+  /// Which screens the asker may see.
+  case screens(cursor: UInt64)
 
   case accepted(GrantID?)
   case acquired(BufferInfo)
@@ -31,6 +35,7 @@ public enum ApplicationMessage: Equatable, Sendable {
   case bufferRevoked(BufferID)
   /// The newest generation that the hub knows of.
   case bufferWanted(BufferID, generation: UInt64)
+  case screenInfo(ScreenInfo)
 
   /// Its number.
   public var type: MessageType {
@@ -49,6 +54,9 @@ public enum ApplicationMessage: Equatable, Sendable {
     case .revoke: .revoke
     case .grants: .grants
     case .cancel: .cancel
+    case .view: .view
+    case .screens: .screens
+    case .screenInfo: .screenInfo
     case .accepted: .accepted
     case .acquired: .acquired
     case .updated: .updated
@@ -133,6 +141,50 @@ public struct Acquisition: Equatable, Sendable {
     self.access = access
     self.wantsUpdates = wantsUpdates
     self.waits = waits
+  }
+}
+
+/// VIEW: one screen of a VM.
+public struct ScreenKey: Hashable, Sendable, CustomStringConvertible {
+  /// Whose screen.
+  public var vm: PeerName
+  /// Which of its screens.
+  public var scanout: ScanoutIndex
+
+  /// A screen.
+  public init(vm: PeerName, scanout: ScanoutIndex) {
+    self.vm = vm
+    self.scanout = scanout
+  }
+
+  /// Reads "ivi:0"; nil for anything else.
+  public init?(_ text: some StringProtocol) {
+    guard let colon = text.lastIndex(of: ":"), let vm = PeerName(text[..<colon]) else { return nil }
+    let digits = text[text.index(after: colon)...]
+    guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = UInt32(digits) else { return nil }
+    let scanout = ScanoutIndex(rawValue: number)
+    guard scanout.isValid else { return nil }
+    self.init(vm: vm, scanout: scanout)
+  }
+
+  /// As ``init(_:)`` reads it.
+  public var description: String { "\(vm):\(scanout)" }
+}
+
+/// SCREEN_INFO: a screen that the asker may see.
+public struct ScreenInfo: Hashable, Sendable {
+  /// Which.
+  public var screen: ScreenKey
+  /// Why it shows nothing; nil: it shows something.
+  public var absence: AbsenceReason?
+  /// How large what it shows is; without that: its mode.
+  public var size: Size
+
+  /// A screen.
+  public init(_ screen: ScreenKey, absence: AbsenceReason?, size: Size) {
+    self.screen = screen
+    self.absence = absence
+    self.size = size
   }
 }
 
@@ -224,8 +276,10 @@ public enum GrantObject: Hashable, Sendable {
   case id(BufferID)
   /// Every buffer of that name, now or later.
   case name(PeerName)
-  /// All that the owner has.
+  /// All buffers that the owner has.
   case everything
+  /// What one screen of the owner, a VM, shows; for reading only.
+  case scanout(ScanoutIndex)
 }
 
 /// GRANT: a right to be given.

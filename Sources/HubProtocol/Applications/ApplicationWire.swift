@@ -69,6 +69,23 @@ extension WireReader {
     }
   }
 
+  /// What a grant lets do, and the screen that it is about, if it is about one: that is only read.
+  mutating func grantAccess() throws(ProtocolError) -> (access: BufferAccess, scanout: ScanoutIndex?) {
+    let word = try u32()
+    guard let access = BufferAccess(rawValue: word & 0xffff) else { throw bad("access") }
+    guard word >> 16 > 0 else { return (access, nil) }
+    let scanout = ScanoutIndex(rawValue: (word >> 16) - 1)
+    guard scanout.isValid, access == .read else { throw bad("scanout") }
+    return (access, scanout)
+  }
+
+  /// What a grant is about: a screen has neither id nor name.
+  func grantObject(_ named: GrantObject, _ scanout: ScanoutIndex?) throws(ProtocolError) -> GrantObject {
+    guard let scanout else { return named }
+    guard named == .everything else { throw bad("object") }
+    return .scanout(scanout)
+  }
+
   mutating func flags(_ known: UInt32) throws(ProtocolError) -> UInt32 {
     let flags = try u32()
     guard flags & ~known == 0 else { throw bad("flags") }
@@ -113,9 +130,15 @@ extension WireWriter {
     case .name(let name):
       bufferID(nil)
       self.name(name)
-    case .everything:
+    case .everything, .scanout:
       bufferID(nil)
       name(nil)
     }
+  }
+
+  /// The access, and above it one more than the number of the screen.
+  mutating func grantAccess(_ access: BufferAccess, to object: GrantObject) {
+    guard case .scanout(let scanout) = object else { return u32(access.rawValue) }
+    u32(access.rawValue | (scanout.rawValue &+ 1) << 16)
   }
 }

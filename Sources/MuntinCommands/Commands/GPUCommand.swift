@@ -117,6 +117,9 @@ struct GPUCommand: ParsableCommand {
     transform: ArgumentValue.channel)
   var channel: Configuration.Channel?
 
+  @Flag(help: "Let the guest's programs show this VM's screens to others (muntin-guest share-display).")
+  var shareDisplays = false
+
   @Flag(
     help: ArgumentHelp(
       "The VMM maps for its guest read-only what it is told to.",
@@ -150,6 +153,9 @@ struct GPUCommand: ParsableCommand {
         "\(sizes.count) screens; a virtio-gpu has at most \(Configuration.maximumScanouts), so leave out some --size")
     }
     if let socketPath { try Self.checkSocketPath(socketPath) }
+    if shareDisplays && channel == nil {
+      throw ValidationError("--share-displays needs --channel hub: without it the guest's programs reach nobody")
+    }
     if channel != nil && hub == nil {
       throw ValidationError("--channel hub needs --hub PATH: without a hub there is nothing to open a channel to")
     }
@@ -185,6 +191,7 @@ struct GPUCommand: ParsableCommand {
     options.heap = heap
     if let hostVisible { options.hostVisible = UInt64(hostVisible) }
     options.hubChannel = channel == .hub
+    options.sharesDisplays = shareDisplays
     options.vmmMapsReadOnly = vmmMapsReadOnly
     if let blobAlignment { options.blobAlignment = blobAlignment }
     for limit in limits { options.limits[limit.quantity] = limit.amount }

@@ -6,10 +6,11 @@ import HubProtocol
 struct GrantCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "grant",
-    abstract: "Lets a virtual machine or a program use another's buffers.",
+    abstract: "Lets a virtual machine or a program use another's buffers, or see its screens.",
     discussion: """
-      The owner and who may use its buffers are parties: vm:NAME, application:NAME or display:NAME. Without --name and \
-      --id the grant is for all buffers of the owner, those that come later included.
+      The owner and who may use its buffers are parties: vm:NAME, application:NAME or display:NAME. Without --name, \
+      --id and --display the grant is for all buffers of the owner, those that come later included. With --display a virtual \
+      machine may see what that screen of another shows (`muntin-guest show VM:DISPLAY`).
 
       The grant lasts until `muntin revoke`, until the hub ends, or, with --id, until the buffer goes. For grants that \
       outlive the hub put [[grant]] into the configuration. Prints the grant's number.
@@ -18,6 +19,7 @@ struct GrantCommand: ParsableCommand {
         muntin grant application:camera application:recorder --name front
         muntin grant vm:cluster application:recorder
         muntin grant application:camera vm:cluster --access read-write
+        muntin grant vm:ivi vm:dash --display 0
         muntin grant vm:ivi vm:cluster --name map --form shared
       """
   )
@@ -33,6 +35,9 @@ struct GrantCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Only the buffer with this id (see `muntin list buffers`).", valueName: "uuid"))
   var id: String?
+
+  @Option(help: ArgumentHelp("Only what this screen of the owner shows; for reading.", valueName: "number"))
+  var display: Int?
 
   @Option(
     help: ArgumentHelp("read or read-write.", valueName: "access"),
@@ -62,11 +67,26 @@ struct GrantCommand: ParsableCommand {
   @OptionGroup var hub: HubOptions
 
   func validate() throws {
+    guard [name != nil, id != nil, display != nil].filter(\.self).count <= 1 else {
+      throw ValidationError("give one of --name, --id and --display")
+    }
     if form != nil, access != .read || grantee.kind != .vm {
       throw ValidationError("--form is about a VM that may read; leave it out, or grant read access to vm:NAME")
     }
-    if name != nil && id != nil { throw ValidationError("give --name or --id, not both") }
+    if let display { try validate(display) }
     if let id, BufferID(id) == nil { throw ValidationError("an id looks like \(BufferID.example)") }
+  }
+
+  private func validate(_ display: Int) throws {
+    guard 0..<ScanoutIndex.maximumCount ~= display else {
+      throw ValidationError("a virtual machine's displays are 0 to 15")
+    }
+    guard owner.kind == .vm, grantee.kind == .vm else {
+      throw ValidationError("--display is for one virtual machine to see another's screen")
+    }
+    guard access == .read, form == nil else {
+      throw ValidationError("a display can be read only, as a copy; leave --access and --form away")
+    }
   }
 
   func run() throws {
@@ -79,6 +99,7 @@ struct GrantCommand: ParsableCommand {
   }
 
   private var object: GrantObject {
+    if let display { return .scanout(ScanoutIndex(display)) }
     if let id = id.flatMap({ BufferID($0) }) { return .id(id) }
     return name.map { .name($0) } ?? .everything
   }

@@ -114,4 +114,42 @@ public final class Conversation {
     } while query.cursor != 0
     return found
   }
+
+  /// The screens of other VMs that this one may see.
+  public func screens() throws(GuestError) -> [ScreenInfo] {
+    var found: [ScreenInfo] = []
+    var cursor: UInt64 = 0
+    repeat {
+      try ask(.screens(cursor: cursor), blob: nil) { (heard) throws(GuestError) in
+        switch heard.message {
+        case .application(.screenInfo(let info)): found.append(info)
+        case .application(.queryEnd(_, let next)):
+          cursor = next
+          return true
+        default: throw .nonsense("\(heard.message.type) as the answer to SCREENS")
+        }
+        return false
+      }
+    } while cursor != 0
+    return found
+  }
+
+  /// The rights that this VM gave or got.
+  func grants() throws(GuestError) -> [GrantRecord] {
+    var found: [GrantRecord] = []
+    var cursor: UInt64 = 0
+    repeat {
+      try ask(.grants(cursor: cursor), blob: nil) { (heard) throws(GuestError) in
+        switch heard.message {
+        case .application(.grantRecord(let grant)): found.append(grant)
+        case .application(.queryEnd(_, let next)):
+          cursor = next
+          return true
+        default: throw .nonsense("\(heard.message.type) as the answer to GRANTS")
+        }
+        return false
+      }
+    } while cursor != 0
+    return found
+  }
 }

@@ -17,9 +17,13 @@ public struct GuestCommand: ParsableCommand {
         muntin-guest list
         muntin-guest export clock --size 640x400 --pattern
         muntin-guest import clock --png clock.png
+        muntin-guest show ivi:0 --kms
         muntin-guest import clock --raw /run/clock --follow 'echo $MUNTIN_GENERATION'
       """,
-    subcommands: [GuestListCommand.self, GuestExportCommand.self, GuestImportCommand.self, GuestShowCommand.self]
+    subcommands: [
+      GuestListCommand.self, GuestExportCommand.self, GuestImportCommand.self, GuestShowCommand.self,
+      GuestShareDisplayCommand.self,
+    ]
   )
 
   /// For the argument parser.
@@ -48,7 +52,10 @@ struct CardOptions: ParsableArguments {
 
 /// Which buffer of others.
 struct BufferOptions: ParsableArguments {
-  @Argument(help: ArgumentHelp("The buffer's name, or its id.", valueName: "name"))
+  @Argument(
+    help: ArgumentHelp(
+      "The buffer's name, or its id; or VM:NUMBER, what that screen of the VM shows.",
+      discussion: "With --owner it is a name, whatever it looks like.", valueName: "name"))
   var text: String
 
   @Option(
@@ -66,13 +73,14 @@ struct BufferOptions: ParsableArguments {
     guard owner == nil || BufferID(text) == nil else {
       throw ValidationError("--owner goes with a name, not with an id")
     }
-    _ = try name
+    if case .screen = try name, access != .read { throw ValidationError("a screen can be read only") }
   }
 
   /// What it is called.
   var name: BufferName {
     get throws {
       if let id = BufferID(text) { return .id(id) }
+      if owner == nil, let screen = ScreenKey(text) { return .screen(screen) }
       return .name(try GuestArgument.name(text), owner: owner)
     }
   }

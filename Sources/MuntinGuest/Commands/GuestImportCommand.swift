@@ -15,6 +15,7 @@ struct GuestImportCommand: ParsableCommand {
 
       EXAMPLES
         muntin-guest import clock --png clock.png
+        muntin-guest import ivi:0 --png screen.png
         muntin-guest import clock --owner ivi --raw /run/clock --follow 'echo $MUNTIN_GENERATION'
       """
   )
@@ -51,7 +52,19 @@ struct GuestImportCommand: ParsableCommand {
     try importer.release()
   }
 
-  private func keepFollowing(_ importer: Importer, _ command: UpdateCommand) throws {
+  private func keepFollowing(_ first: Importer, _ command: UpdateCommand) throws {
+    var importer = first
+    while true {
+      do {
+        try follow(importer, command)
+      } catch GuestError.retired {
+        guard let next = try importer.again() else { throw GuestError.retired }
+        importer = next
+      }
+    }
+  }
+
+  private func follow(_ importer: Importer, _ command: UpdateCommand) throws {
     while true {
       guard let update = try importer.nextUpdate(until: .now + .seconds(3600)) else { continue }
       if let file { try importer.write(file) }

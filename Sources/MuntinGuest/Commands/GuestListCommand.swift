@@ -7,10 +7,11 @@ import Listing
 struct GuestListCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "list",
-    abstract: "The buffers that this virtual machine owns or may import.",
+    abstract: "The buffers that this virtual machine owns or may import, and the screens that it may see.",
     discussion: """
       --json prints an array of objects, to which later versions only add keys: id, owner, name (or null), size, format,
-      access ("read" or "read-write"), state, generation, leases, properties: {name: value}.
+      access ("read" or "read-write"), state, generation, leases, properties: {name: value}. Screens of other machines have \
+      owner, display (a number), size, access and state ("shown", "off", "offline", "gone").
 
       EXAMPLE
         muntin-guest list --json
@@ -23,8 +24,10 @@ struct GuestListCommand: ParsableCommand {
   @OptionGroup var card: CardOptions
 
   func run() throws {
-    let buffers = try card.connect().buffers()
-    print(json ? JSONValue.array(buffers.map(Self.json)).lines : Self.table(buffers).description)
+    let conversation = try card.connect()
+    let buffers = try conversation.buffers(), screens = try conversation.screens()
+    let all = buffers.map(Self.json) + screens.map(Self.json)
+    print(json ? JSONValue.array(all).lines : Self.table(buffers, screens).description)
   }
 
   private static func json(_ info: BufferInfo) -> JSONValue {
@@ -37,7 +40,15 @@ struct GuestListCommand: ParsableCommand {
     ])
   }
 
-  private static func table(_ buffers: [BufferInfo]) -> TextTable {
+  private static func json(_ info: ScreenInfo) -> JSONValue {
+    .object([
+      ("owner", .string("\(Party(.vm, info.screen.vm))")), ("display", .count(info.screen.scanout.rawValue)),
+      ("size", .string("\(info.size)")), ("access", .string("\(BufferAccess.read)")),
+      ("state", .string(info.absence?.description ?? "shown")),
+    ])
+  }
+
+  private static func table(_ buffers: [BufferInfo], _ screens: [ScreenInfo]) -> TextTable {
     var table = TextTable([
       .init("NAME"), .init("OWNER"), .init("SIZE"), .init("FORMAT"), .init("ACCESS"), .init("LEASES", .right),
       .init("ID"),
@@ -48,6 +59,13 @@ struct GuestListCommand: ParsableCommand {
         info.name?.text ?? "-", "\(info.owner)", "\(info.buffer.layout.size)", "\(info.buffer.layout.format)",
         "\(info.access)", "\(info.leases)", "\(info.buffer.id)",
         info.properties.map { "\($0.name)=\($0.value)" }.joined(separator: " "),
+      ])
+    }
+    for info in screens {
+      table.add([
+        "\(info.screen)", "\(Party(.vm, info.screen.vm))", "\(info.size)", info.absence?.description ?? "screen",
+        "read",
+        "-", "-", "",
       ])
     }
     return table

@@ -9,7 +9,7 @@ import WaylandClient
 struct GuestShowCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "show",
-    abstract: "Shows a buffer of another virtual machine or program in this one, as it changes.",
+    abstract: "Shows a buffer, or a screen, of another virtual machine or program in this one, as it changes.",
     discussion: """
       With --kms it is shown on a screen of this machine's card: the screen shows the buffer's own memory, without a copy \
       where the right is read-write; it has to offer a mode of the buffer's size. No other program of this virtual \
@@ -21,6 +21,7 @@ struct GuestShowCommand: ParsableCommand {
 
       EXAMPLES
         muntin-guest show clock --owner ivi --kms
+        muntin-guest show ivi:0 --kms
         muntin-guest show clock --owner ivi --wayland --fullscreen
       """
   )
@@ -47,8 +48,15 @@ struct GuestShowCommand: ParsableCommand {
   }
 
   func run() throws {
-    let importer = try Importer(try buffer.name, access: buffer.access, try card.connect(withScreens: kms))
-    if wayland { try showWindow(importer) } else { try showScreen(importer) }
+    var importer = try Importer(try buffer.name, access: buffer.access, try card.connect(withScreens: kms))
+    while true {
+      do {
+        return try wayland ? showWindow(importer) : showScreen(importer)
+      } catch GuestError.retired {
+        guard let next = try importer.again() else { throw GuestError.retired }
+        importer = next
+      }
+    }
   }
 
   private func showScreen(_ importer: Importer) throws {
@@ -75,7 +83,9 @@ struct WindowOptions: ParsableArguments {
   static let defaultAppID = "muntin-guest"
 
   @Option(
-    help: ArgumentHelp("With --wayland: the window's title.", discussion: "Default: OWNER:NAME.", valueName: "text"))
+    help: ArgumentHelp(
+      "With --wayland: the window's title.", discussion: "Default: OWNER:NAME, of a screen VM:NUMBER.",
+      valueName: "text"))
   var title: String?
 
   @Option(
@@ -96,7 +106,8 @@ struct WindowOptions: ParsableArguments {
 
   /// What the window of a buffer says of itself.
   func identity(_ info: BufferInfo) -> WaylandWindow.Identity {
-    let name = info.name?.text ?? "\(info.buffer.id)"
+    let display = info.properties.first { $0.name == "display" }?.value
+    let name = info.name?.text ?? display ?? "\(info.buffer.id)"
     return WaylandWindow.Identity(
       title: title ?? "\(info.owner.name):\(name)", appID: appID ?? Self.defaultAppID, isFullscreen: fullscreen)
   }

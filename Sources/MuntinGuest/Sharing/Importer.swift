@@ -6,6 +6,8 @@ import Platform
 public enum BufferName: Equatable, Sendable, CustomStringConvertible {
   case id(BufferID)
   case name(PeerName, owner: Party?)
+  /// What a screen of another VM shows.
+  case screen(ScreenKey)
 
   /// For people.
   public var description: String {
@@ -13,6 +15,7 @@ public enum BufferName: Equatable, Sendable, CustomStringConvertible {
     case .id(let id): "\(id)"
     case .name(let name, nil): "\"\(name)\""
     case .name(let name, let owner?): "\"\(name)\" of \(owner)"
+    case .screen(let screen): "\(screen)"
     }
   }
 }
@@ -22,6 +25,8 @@ public final class Importer {
   private static let patience = Duration.seconds(3)
 
   private let conversation: Conversation
+  private let name: BufferName
+  private let access: BufferAccess
   private let blob: Blob
   /// What the hub says of it.
   public let info: BufferInfo
@@ -30,7 +35,9 @@ public final class Importer {
   /// Finds the buffer, asks for it, and maps it.
   public init(_ name: BufferName, access: BufferAccess, _ conversation: Conversation) throws(GuestError) {
     self.conversation = conversation
-    let answer = try Self.acquire(try Self.find(name, access, conversation), name, access, conversation)
+    self.name = name
+    self.access = access
+    let answer = try Self.acquire(try Self.request(name, access, conversation), name, conversation)
     guard case .application(.acquired(let info)) = answer.message, let memory = answer.blob else {
       throw .nonsense("\(answer.message.type) as the answer to ACQUIRE")
     }
@@ -39,6 +46,20 @@ public final class Importer {
     }
     self.info = info
     blob = try .ofHost(conversation.card, byteCount: memory.byteCount, number: memory.number)
+  }
+
+  /// The same once more, for a screen that has another size now; nil for anything else.
+  public func again() throws(GuestError) -> Importer? {
+    guard case .screen = name else { return nil }
+    return try Importer(name, access: access, conversation)
+  }
+
+  private static func request(
+    _ name: BufferName, _ access: BufferAccess, _ conversation: Conversation
+  ) throws(GuestError) -> ApplicationMessage {
+    if case .screen(let screen) = name { return .view(screen) }
+    let key = try find(name, access, conversation)
+    return .acquire(Acquisition(key, access: access, wantsUpdates: true))
   }
 
   private static func find(
@@ -59,12 +80,13 @@ public final class Importer {
   }
 
   private static func acquire(
-    _ key: BufferKey, _ name: BufferName, _ access: BufferAccess, _ conversation: Conversation
+    _ request: ApplicationMessage, _ name: BufferName, _ conversation: Conversation
   ) throws(GuestError) -> Conversation.Answer {
     do throws(GuestError) {
-      return try conversation.ask(.acquire(Acquisition(key, access: access, wantsUpdates: true)))
+      return try conversation.ask(request)
     } catch {
       guard case .refused(let refusal) = error, refusal.code == .notFound else { throw error }
+      if case .screen(let screen) = name { throw .noSuchScreen(screen) }
       throw .noSuchBuffer("\(name)")
     }
   }

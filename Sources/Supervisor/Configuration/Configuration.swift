@@ -31,8 +31,8 @@ public struct Configuration: Equatable, Sendable {
 
   /// One scanout of a machine, placed on a display.
   public struct Scanout: Equatable, Sendable {
-    /// The display's name.
-    public var display: String
+    /// The display's name; nil: on none, others may see it by a grant.
+    public var display: String?
     /// The place on that display; its size is the mode that the guest is offered.
     public var area: Rectangle
     /// Higher layers cover lower ones.
@@ -66,6 +66,8 @@ public struct Configuration: Equatable, Sendable {
     public var blobAlignment: BlobAlignment?
     /// What programs in its guest may open channels to; nil: nothing.
     public var channel: Channel?
+    /// Whether those programs may let other VMs see its screens.
+    public var sharesDisplays = false
     /// Whether its VMM maps memory read-only where it is told to.
     public var vmmMapsReadOnly: Bool
     /// The machines whose memory its card may be handed, to copy pictures out of it.
@@ -82,7 +84,7 @@ public struct Configuration: Equatable, Sendable {
     /// The same machine with all its screens in one place.
     fileprivate var withoutPlaces: Machine {
       var machine = self
-      let nowhere = Scanout(display: "", area: .empty, layer: 0, scale: .fit, opacity: 1)
+      let nowhere = Scanout(display: nil, area: .empty, layer: 0, scale: .fit, opacity: 1)
       machine.scanouts = Array(repeating: nowhere, count: scanouts.count)
       return machine
     }
@@ -133,6 +135,8 @@ public struct Configuration: Equatable, Sendable {
     public var grantee: Party
     /// The name of those buffers; nil: all that the owner has.
     public var buffer: String?
+    /// The screen of the owner that may be seen, instead of buffers.
+    public var display: Int?
     /// How.
     public var access: Access
     /// Nil: as the VMM of the VM allows.

@@ -35,6 +35,8 @@ public enum ConfigurationProblem: Equatable, Sendable, CustomStringConvertible {
   case wrongType(key: String, expected: String, found: String)
   /// A value that the key does not take.
   case badValue(key: String, value: String, expected: String)
+  /// A value that does not go with the others of its table.
+  case unfit(key: String, expected: String)
   /// A value that may be there once only, and where it was first.
   case duplicate(what: String, value: String, firstLine: Int)
   /// No `[[display]]`.
@@ -65,6 +67,7 @@ public enum ConfigurationProblem: Equatable, Sendable, CustomStringConvertible {
     case .missingKey(let key, let table): "\(table) needs the key \"\(key)\"; add it"
     case .wrongType(let key, let expected, let found): "\"\(key)\" must be \(expected), but is \(found)"
     case .badValue(let key, let value, let expected): "\"\(key)\" cannot be \(value); it takes \(expected)"
+    case .unfit(let key, let expected): "\"\(key)\" takes \(expected)"
     case .duplicate(let what, let value, let line):
       "\(what) \"\(value)\" is there already, on line \(line); give each its own"
     case .noDisplay: "no [[display]]; add one with name, size and output"

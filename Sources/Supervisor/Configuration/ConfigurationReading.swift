@@ -100,7 +100,7 @@ extension Configuration.Display {
 
 extension Configuration.Machine {
   fileprivate static let keys = [
-    "name", "socket", "memory_limit", "allocate", "heap", "host_visible", "blob_alignment", "channel",
+    "name", "socket", "memory_limit", "allocate", "heap", "host_visible", "blob_alignment", "channel", "share_displays",
     "vmm_maps_read_only", "sees_memory_of", "limits", "command", "restart", "scanout",
   ]
 
@@ -121,6 +121,11 @@ extension Configuration.Machine {
       throw ConfigurationError(line: channel.line, .channelWithoutWindow(machine: name))
     }
     self.channel = channel?.value
+    let shares = try table.boolean("share_displays")
+    if let shares, channel == nil {
+      throw ConfigurationError(line: shares.line, .needsKey("share_displays", needed: "channel"))
+    }
+    sharesDisplays = shares?.value ?? false
     vmmMapsReadOnly = try table.boolean("vmm_maps_read_only")?.value ?? false
     seesMemoryOf = try table.strings("sees_memory_of")?.value ?? []
     limits = try Self.limits(table)
@@ -144,7 +149,10 @@ extension Configuration.Scanout {
 
   fileprivate init(_ node: TOMLNode, _ displays: [Configuration.Display]) throws(ConfigurationError) {
     let table = try TOMLTableReader(node, name: "[[vm.scanout]]", keys: Self.keys)
-    let wanted = try table.need("display", table.string("display"))
+    guard let wanted = try table.string("display") else {
+      self = try Self.onNone(table)
+      return
+    }
     guard let display = displays.first(where: { $0.name == wanted.value }) else {
       throw ConfigurationError(line: wanted.line, .unknownDisplay(wanted.value, known: displays.map(\.name)))
     }
@@ -160,13 +168,28 @@ extension Configuration.Scanout {
     opacity = try table.number("opacity", in: 0...1)?.value ?? 1
   }
 
-  private static func area(_ table: TOMLTableReader) throws(ConfigurationError) -> Rectangle {
-    let corners = 0...Configuration.extents.upperBound
-    return Rectangle(
-      x: UInt32(clamping: try table.need("x", table.integer("x", in: corners)).value),
-      y: UInt32(clamping: try table.need("y", table.integer("y", in: corners)).value),
+  /// A screen that no display shows has a mode, and no place.
+  private static func onNone(_ table: TOMLTableReader) throws(ConfigurationError) -> Self {
+    for key in ["x", "y", "layer", "scale", "opacity"] {
+      guard let line = table.line(of: key) else { continue }
+      throw ConfigurationError(line: line, .needsKey(key, needed: "display"))
+    }
+    return Self(
+      display: nil, area: Rectangle(try Self.mode(table)), layer: 0, scale: .fit, opacity: 1)
+  }
+
+  private static func mode(_ table: TOMLTableReader) throws(ConfigurationError) -> Size {
+    Size(
       width: UInt32(clamping: try table.need("width", table.integer("width", in: Configuration.extents)).value),
       height: UInt32(clamping: try table.need("height", table.integer("height", in: Configuration.extents)).value))
+  }
+
+  private static func area(_ table: TOMLTableReader) throws(ConfigurationError) -> Rectangle {
+    let corners = 0...Configuration.extents.upperBound
+    let x = try table.need("x", table.integer("x", in: corners)).value
+    let y = try table.need("y", table.integer("y", in: corners)).value
+    let size = try mode(table)
+    return Rectangle(x: UInt32(clamping: x), y: UInt32(clamping: y), width: size.width, height: size.height)
   }
 }
 

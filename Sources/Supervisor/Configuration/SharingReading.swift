@@ -15,7 +15,7 @@ extension Configuration.Application {
 }
 
 extension Configuration.Grant {
-  private static let keys = ["owner", "buffer", "to", "access", "form"]
+  private static let keys = ["owner", "buffer", "display", "to", "access", "form"]
 
   /// A right; the VMs and displays that it names must be there.
   init(_ node: TOMLNode, vms: [String], displays: [String]) throws(ConfigurationError) {
@@ -25,14 +25,35 @@ extension Configuration.Grant {
     buffer = try table.parsed("buffer", "the name of a buffer") {
       (1...Configuration.maximumNameLength).contains($0.utf8.count) ? $0 : nil
     }?.value
+    display = try Self.display(table, of: owner, besides: buffer)
     let words = Configuration.Access.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
     access = try table.parsed("access", words) { Configuration.Access(rawValue: $0) }?.value ?? .read
+    form = try Self.form(of: table, access, grantee)
+    guard display != nil else { return }
+    guard access == .read else { throw table.unfit("access", "\"read\" for a display") }
+    guard form == nil else { throw table.unfit("form", "no value for a display, which is always a copy") }
+    guard grantee.kind == .vm else { throw table.unfit("to", "a VM beside \"display\"") }
+  }
+
+  private static func form(
+    of table: TOMLTableReader, _ access: Configuration.Access, _ grantee: Configuration.Party
+  ) throws(ConfigurationError) -> Form? {
     let forms = Form.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
     let form = try table.parsed("form", forms) { Form(rawValue: $0) }
     if let form, access != .read || grantee.kind != .vm {
       throw ConfigurationError(line: form.line, .formWithoutReader)
     }
-    self.form = form?.value
+    return form?.value
+  }
+
+  /// The screen that it is about, if it is about one.
+  private static func display(
+    _ table: TOMLTableReader, of owner: Configuration.Party, besides buffer: String?
+  ) throws(ConfigurationError) -> Int? {
+    guard let display = try table.integer("display", in: 0...Configuration.maximumScanouts - 1) else { return nil }
+    guard owner.kind == .vm else { throw table.unfit("display", "the number of a VM's screen; the owner is no VM") }
+    guard buffer == nil else { throw table.unfit("display", "no buffer beside it; make two grants") }
+    return display.value
   }
 
   private static func party(
@@ -65,6 +86,11 @@ extension Configuration.Party {
 }
 
 extension TOMLTableReader {
+  /// A value that does not go with the others.
+  fileprivate func unfit(_ key: String, _ expected: String) -> ConfigurationError {
+    ConfigurationError(line: line(of: key) ?? line, .unfit(key: key, expected: expected))
+  }
+
   /// A user, by name or number.
   fileprivate func user(_ key: String) throws(ConfigurationError) -> UInt32? {
     if isInteger(key) {

@@ -58,6 +58,9 @@ struct TOMLTableReader {
     return Located(value: value, line: node.line)
   }
 
+  /// Where a key stands; nil: it is not there.
+  func line(of key: String) -> Int? { entries[key]?.line }
+
   func boolean(_ key: String) throws(ConfigurationError) -> Located<Bool>? {
     guard let node = entries[key] else { return nil }
     guard case .boolean(let value) = node.value else { throw wrongType(node, key, "true or false") }

@@ -99,6 +99,7 @@ private struct PartMaker {
     if let size = machine.hostVisible { arguments += ["--host-visible", "\(size)"] }
     if let alignment = machine.blobAlignment { arguments += ["--blob-alignment", "\(alignment)"] }
     if let channel = machine.channel { arguments += ["--channel", channel.rawValue] }
+    if machine.sharesDisplays { arguments += ["--share-displays"] }
     if machine.vmmMapsReadOnly { arguments.append("--vmm-maps-read-only") }
     for (key, limit) in machine.limits.sorted(by: { $0.key < $1.key }) { arguments += ["--limit", "\(key)=\(limit)"] }
     return PartPlan(

@@ -58,6 +58,11 @@ class Inside:
 
     # Programs
 
+    @property
+    def running(self):
+        """The names of those that were started and not killed."""
+        return set(self._running)
+
     def install(self, name):
         """Makes a program of the disk of `disk_with`."""
         self.vm.shell(f"cat /dev/vdb >/run/muntin/{name}; chmod +x /run/muntin/{name}")

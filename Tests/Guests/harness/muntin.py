@@ -49,7 +49,7 @@ class Screen:
     y: int
     width: int
     height: int
-    display: str = "main"
+    display: str | None = "main"
     more: dict = field(default_factory=dict)
 
     @property
@@ -88,7 +88,7 @@ class Up:
             values = {"name": name, "socket": self.socket(name), "command": self._commands.get(name)}
             text += toml("[[vm]]", {**values, **self._limits.get(name, {})})
             for screen in screens:
-                values = {"display": screen.display, "x": screen.x, "y": screen.y}
+                values = {"display": screen.display, "x": screen.x, "y": screen.y} if screen.display else {}
                 text += toml("[[vm.scanout]]", {**values, "width": screen.width, "height": screen.height, **screen.more})
         return text + "".join(toml("[[grant]]", grant) for grant in self._grants)
 

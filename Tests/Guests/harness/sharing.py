@@ -12,12 +12,12 @@ from .waiting import wait_for
 class Guests:
     """The display, and the guests by name, with programs that run in them. Their screens of 320x200 are side by side."""
 
-    def __init__(self, folder, programs, names=("a", "b", "c"), channels=("a", "b"), grants=(), memory=256, more=None):
+    def __init__(self, folder, programs, names=("a", "b", "c"), channels=("a", "b"), grants=(), memory=256, settings=None):
         self.folder = Path(folder)
         self._initrd = initrd_with(programs, self.folder)
         self._memory = memory
         places = {name: [Screen(320 * index, 0, 320, 200)] for index, name in enumerate(names)}
-        limits = {name: {"channel": "hub", **(more or {}).get(name, {})} for name in channels}
+        limits = {name: {"channel": "hub", **(settings or {}).get(name, {})} for name in channels}
         self.up = Up(folder, places, size=(320 * len(names), 200), limits=limits, grants=grants).wait_until_ready()
         self._inside = {}
 
@@ -87,7 +87,7 @@ class Guests:
 
 
 def listed(inside):
-    """What a guest is told of a's buffers; it is told of its own screens, too."""
+    """What a guest is told of a's buffers."""
     return [buffer for buffer in json.loads(inside.vm.shell("muntin-guest list --json")) if buffer["owner"] == "vm:a"]
 
 

@@ -43,34 +43,6 @@ import Virtqueue
     #expect(a.guest.device.ledger.totals.hostAllocated == 0)
   }
 
-  @Test("a VM that may not is told what its configuration lacks", arguments: [[:], ["b": ["c"]], ["a": ["b"]]])
-  func refusal(_ readers: [String: [String]]) throws {
-    let world = try ChannelWorld(readers: readers)
-    _ = try offer(world)
-    let b = try GuestProgram(try world.guest("b"), context: 1)
-    let key = BufferKey.name(PeerName("map")!, owner: Party(.vm, PeerName("a")!))
-    do {
-      _ = try b.ask(.acquire(Acquisition(key, waits: true)))
-      Issue.record("it was given another VM's memory")
-    } catch GuestProgram.Failure.refused(let refusal) {
-      #expect(refusal.code == .disagreement && refusal.reason.contains("sees_memory_of = [\"a\"]"))
-    }
-  }
-
-  @Test("without a grant it does not exist, whoever may see the memory")
-  func ungranted() throws {
-    let world = try ChannelWorld(readers: ["b": ["a"], "c": ["a"]])
-    _ = try offer(world)
-    let c = try GuestProgram(try world.guest("c"), context: 1)
-    let key = BufferKey.name(PeerName("map")!, owner: Party(.vm, PeerName("a")!))
-    do {
-      _ = try c.ask(.acquire(Acquisition(key)))
-      Issue.record("it was given what nobody granted")
-    } catch GuestProgram.Failure.refused(let refusal) {
-      #expect(refusal.code == .notFound && refusal.reason == "no such buffer")
-    }
-  }
-
   @Test("pages that were taken away are not read again")
   func gone() throws {
     let world = try ChannelWorld(readers: ["b": ["a"]])

@@ -40,6 +40,7 @@ final class Intruder {
   func intrude() throws {
     try introduce()
     try ask()
+    try look()
     try grant()
     try replay()
     try mangle()
@@ -51,7 +52,7 @@ final class Intruder {
 
   /// Under any name and role: a channel speaks for its VM alone.
   private func introduce() throws {
-    for role in [Role.producer, .consumer, .control, .guest, .application] {
+    for role in [Role.producer, .consumer, .control, .guest, .viewer, .application] {
       for name in [target.owner.name, target.name] {
         channel = try RawChannel()
         try attempt(.hello(Hello(role: role, name: name)), "HELLO as \(role) \(name)")
@@ -88,6 +89,19 @@ final class Intruder {
     let place = digits[2 * index]
     text[place] = text[place] == UInt8(ascii: "0") ? UInt8(ascii: "1") : UInt8(ascii: "0")
     return BufferID(String(decoding: text, as: UTF8.self)) ?? .random()
+  }
+
+  /// At the other VM's screens.
+  private func look() throws {
+    for number in UInt32(0)..<4 {
+      let scanout = ScanoutIndex(rawValue: number)
+      try attempt(.application(.view(ScreenKey(vm: target.owner.name, scanout: scanout))), "VIEW \(number)")
+      for owner in [target.owner, nil] {
+        let request = GrantRequest(owner: owner, to: own, object: .scanout(scanout))
+        try attempt(.application(.grant(request)), "GRANT of a screen")
+      }
+    }
+    try attempt(.application(.screens(cursor: 0)), "SCREENS")
   }
 
   /// Rights: given to itself, and taken from others.
@@ -216,6 +230,7 @@ final class Intruder {
     case .application(.queryEnd), .application(.accepted(nil)): true
     case .application(.bufferInfo(let info)): info.owner == own
     case .application(.bufferDone(let done)): done.holder == 0
+    case .application(.screenInfo(let info)): info.screen.vm == own.name
     default: false
     }
   }

@@ -131,6 +131,8 @@ static bool get_properties(const uint8_t *at, muntin_info *info) {
   return true;
 }
 
+enum { READ_FORMS = 3 }; /* in which a VM may read: of meaning for its graphics card */
+
 bool muntin__get_info(const uint8_t *at, size_t size, muntin_info *info) {
   if (size < INFO_SIZE) return false;
   *info = (muntin_info){
@@ -148,7 +150,8 @@ bool muntin__get_info(const uint8_t *at, size_t size, muntin_info *info) {
   memcpy(info->id, at, MUNTIN_ID_SIZE);
   if (info->property_count > MUNTIN_MAXIMUM_PROPERTIES) return false;
   if (size != INFO_SIZE + (size_t)info->property_count * PROPERTY_SIZE) return false;
-  if (muntin__is_zero(info->id, MUNTIN_ID_SIZE) || get32(at + 60) != 0 || get64(at + 240) != 0) return false;
+  if (muntin__is_zero(info->id, MUNTIN_ID_SIZE) || get32(at + 60) != 0) return false;
+  if (get32(at + 240) != 0 || get32(at + 244) > READ_FORMS) return false;
   if (info->access < MUNTIN_READ || info->access > MUNTIN_READ_WRITE) return false;
   if (info->byte_count > INT64_MAX || info->memory_offset > INT64_MAX - info->byte_count) return false;
   if (!muntin__get_layout(at + 16, &info->layout) || muntin__layout_end(&info->layout) > info->byte_count) return false;
@@ -158,11 +161,11 @@ bool muntin__get_info(const uint8_t *at, size_t size, muntin_info *info) {
 
 bool muntin__get_grant_record(const uint8_t *at, muntin_grant_record *record) {
   uint32_t flags = get32(at + 12);
-  *record = (muntin_grant_record){.number = get64(at), .access = get32(at + 8) & 0xffff, .is_permanent = flags == 1};
+  *record = (muntin_grant_record){.number = get64(at), .access = get32(at + 8) & 0xffff, .is_permanent = (flags & 1) != 0};
   record->display = (int32_t)(get32(at + 8) >> 16) - 1;
   memcpy(record->id, at + 160, MUNTIN_ID_SIZE);
   record->has_id = !muntin__is_zero(record->id, MUNTIN_ID_SIZE);
-  if (flags > 1 || record->access < MUNTIN_READ || record->access > MUNTIN_READ_WRITE) return false;
+  if (flags > (READ_FORMS << 1 | 1) || record->access < MUNTIN_READ || record->access > MUNTIN_READ_WRITE) return false;
   return muntin__get_party(at + 16, &record->owner) && muntin__get_party(at + 88, &record->grantee) &&
          get_optional_name(at + 176, record->name) && get64(at + 240) == 0;
 }

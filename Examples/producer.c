@@ -1,5 +1,6 @@
 /*
- * An application that makes pictures: a square that moves over a pattern, in a buffer that others may read.
+ * An application that makes pictures: a square that moves over a pattern, in a buffer of three images that others may
+ * read: who reads one keeps it, and the next is drawn into another.
  *
  *   cc producer.c $(pkg-config --cflags --libs muntin) -o producer
  *   ./producer --name camera --buffer front --size 640x480 --grant application:recorder --property lens=wide
@@ -38,13 +39,13 @@ static struct {
   uint64_t frames; /* 0: without end */
 } own = {
     .connection = {.name = "producer", .reconnect = true},
-    .offer = {.layout = {.width = 640, .height = 480}, .name = "picture"},
+    .offer = {.layout = {.width = 640, .height = 480}, .name = "picture", .images = 3},
     .format = &formats[0],
     .rate = 30,
 };
 
 static muntin_buffer *buffer;
-static bool is_wanted; /* somebody new waits for a picture */
+static uint64_t drawn[MUNTIN_MAXIMUM_IMAGES]; /* the generation that is in each image */
 static volatile sig_atomic_t is_over;
 
 static void stop(int signal) {
@@ -80,7 +81,7 @@ static muntin_rectangle square(const muntin_layout *layout, uint64_t generation)
 static void fill(muntin_rectangle part, bool is_square, uint64_t generation) {
   const muntin_layout *layout = muntin_buffer_layout(buffer);
   for (uint32_t y = part.y; y < part.y + part.height; y++) {
-    uint32_t *row = (uint32_t *)((uint8_t *)muntin_buffer_pixels(buffer) + (size_t)y * layout->stride);
+    uint32_t *row = (uint32_t *)((uint8_t *)muntin_buffer_image(buffer, generation) + (size_t)y * layout->stride);
     for (uint32_t x = part.x; x < part.x + part.width; x++) {
       row[x] = is_square ? pixel(own.format, 255, 255, generation & 255)
                          : pixel(own.format, x & 255, y & 255, (x ^ y) & 255);
@@ -95,21 +96,16 @@ static muntin_rectangle both(muntin_rectangle a, muntin_rectangle b) {
   return (muntin_rectangle){x, y, right - x, bottom - y};
 }
 
-/* Draws the next generation, and tells which part of the picture is another than before. */
-static void draw(void) {
+/* Draws a generation into its image, where an older one stands, and tells what is another than in the newest one. */
+static void draw(uint64_t generation) {
   const muntin_layout *layout = muntin_buffer_layout(buffer);
-  uint64_t generation = muntin_buffer_generation(buffer) + 1;
+  uint64_t newest = muntin_buffer_generation(buffer), *here = &drawn[generation % MUNTIN_MAXIMUM_IMAGES];
   muntin_rectangle damage = {0, 0, layout->width, layout->height}, now = square(layout, generation);
-  if (generation > 1) {
-    muntin_rectangle before = square(layout, generation - 1);
-    fill(before, false, generation);
-    damage = both(before, now);
-  } else {
-    fill(damage, false, generation);
-  }
+  fill(*here == 0 ? damage : square(layout, *here), false, generation);
   fill(now, true, generation);
+  if (newest > 0) damage = both(square(layout, newest), now);
+  *here = generation;
   muntin_buffer_update(buffer, &damage, generation, -1);
-  is_wanted = false;
 }
 
 /* ---- Talking to the hub ---- */
@@ -142,6 +138,7 @@ static int offer(muntin *hub) {
 /* A reader that did not let go would see all that is drawn here: goes on in other memory. */
 static void replace(muntin *hub) {
   muntin_buffer_destroy(buffer); /* leaves that reader with zeros */
+  memset(drawn, 0, sizeof drawn);
   printf("a reader did not let go: the picture is in other memory now\n");
   if (offer(hub) < 0) is_over = 1;
 }
@@ -154,7 +151,6 @@ static void handle(muntin *hub, const muntin_event *event) {
   case MUNTIN_EVENT_GRANTED: printf("granted %llu\n", (unsigned long long)event->number); break;
   case MUNTIN_EVENT_REFUSED: printf("refused: %s\n", event->text); break;
   case MUNTIN_EVENT_STILL_MAPPED: replace(hub); break;
-  case MUNTIN_EVENT_WANTED: is_wanted = true; break;
   default: break;
   }
 }
@@ -174,18 +170,18 @@ static int64_t milliseconds(void) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* A frame is due when its time has come, or somebody new waits for it, and everybody has read the one before, or was
- * given time enough. */
+/* A frame is drawn when its time has come and there is an image for it; whoever holds the others for long is drawn over. */
 static bool run(muntin *hub) {
   int64_t due = milliseconds(), interval = 1000 / (own.rate > 0 && own.rate <= 1000 ? own.rate : 30);
   while (!is_over) {
     if (!dispatch(hub)) return false;
     int64_t now = milliseconds();
-    bool is_read = muntin_buffer_is_idle(buffer) || now >= due + PATIENCE;
-    bool is_done = own.frames > 0 && muntin_buffer_generation(buffer) >= own.frames;
-    if (is_done && is_read) return true;
-    if (!is_done && (now >= due || is_wanted) && is_read) {
-      draw();
+    uint64_t newest = muntin_buffer_generation(buffer), next = muntin_buffer_next(buffer);
+    bool is_late = now >= due + PATIENCE;
+    bool is_done = own.frames > 0 && newest >= own.frames;
+    if (is_done && (muntin_buffer_is_idle(buffer) || is_late)) return true;
+    if (!is_done && now >= due && (next > 0 || is_late)) {
+      draw(next > 0 ? next : newest + 1);
       due = now + interval;
       continue;
     }

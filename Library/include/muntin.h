@@ -40,7 +40,8 @@ enum {
   MUNTIN_MAXIMUM_EXTENT = 16384, /* pixels */
   MUNTIN_MAXIMUM_FORMATS = 32,
   MUNTIN_MAXIMUM_MODIFIERS = 16,
-  MUNTIN_MAXIMUM_PARTIES = 16
+  MUNTIN_MAXIMUM_PARTIES = 16,
+  MUNTIN_MAXIMUM_IMAGES = 3
 };
 
 /* Formats of pixels: DRM fourcc. The letters name a little-endian 32-bit word from its most significant byte down. */
@@ -142,6 +143,7 @@ typedef struct muntin_info {
   uint32_t state;  /* muntin_buffer_state */
   uint32_t access; /* muntin_access */
   uint32_t leases;
+  uint32_t images; /* of this layout in the memory: generation g is in image g % images */
   uint32_t property_count;
   muntin_property properties[MUNTIN_MAXIMUM_PROPERTIES];
 } muntin_info;
@@ -241,9 +243,10 @@ typedef enum muntin_event_kind {
   MUNTIN_EVENT_STILL_MAPPED, /* buffer: a holder did not let go in time; see muntin_buffer_scrub() */
   /*
    * buffer: somebody new waits for a whole picture, which is the next update. Unless it is being drawn just now, give an
-   * update without damage: muntin_buffer_update(buffer, &(muntin_rectangle){0}, 0, -1).
+   * update without damage: muntin_buffer_update(buffer, &(muntin_rectangle){0}, 0, -1). Of one image only.
    */
-  MUNTIN_EVENT_WANTED
+  MUNTIN_EVENT_WANTED,
+  MUNTIN_EVENT_TAKEN /* buffer (of several images), generation: there may be an image to draw into, see muntin_buffer_next() */
 } muntin_event_kind;
 
 typedef struct muntin_grant_record {
@@ -311,6 +314,9 @@ typedef struct muntin_offer {
   const muntin_property *properties;
   size_t property_count;
   bool writable; /* so that write access can be granted; without it nobody but the owner can ever write */
+  /* How many images the memory holds, at most 3 (0: one): with several a reader keeps one while the next is drawn. They
+   * are one behind the other in equal shares of whole pages. */
+  uint32_t images;
 } muntin_offer;
 
 /* Memory that the program made by itself. The descriptor stays the caller's. */
@@ -330,21 +336,30 @@ MUNTIN_API int muntin_buffer_offer(muntin *connection, const muntin_offer *offer
 MUNTIN_API int muntin_buffer_offer_memory(muntin *connection, const muntin_offer *offer, const muntin_memory *memory,
                                           muntin_buffer **buffer);
 
-/* The first pixel, to draw; NULL for memory of one's own. */
+/* The first pixel (of the first image), to draw; NULL for memory of one's own. */
 MUNTIN_API void *muntin_buffer_pixels(const muntin_buffer *buffer);
+/* The first pixel of the image that a generation is in; NULL for memory of one's own. */
+MUNTIN_API void *muntin_buffer_image(const muntin_buffer *buffer, uint64_t generation);
+/*
+ * The generation to draw now, into its image, without being seen by anybody: with several images it may leave numbers
+ * out. Bring up to date all that changed since that image was drawn. 0: everything is read or was just given away; ask
+ * again after MUNTIN_EVENT_TAKEN (of one image: DONE).
+ */
+MUNTIN_API uint64_t muntin_buffer_next(muntin_buffer *buffer);
 /* The layout with its stride filled in. */
 MUNTIN_API const muntin_layout *muntin_buffer_layout(const muntin_buffer *buffer);
 MUNTIN_API const uint8_t *muntin_buffer_id(const muntin_buffer *buffer);
 /* Whether the hub has accepted it on this connection. */
 MUNTIN_API bool muntin_buffer_is_offered(const muntin_buffer *buffer);
-/* Whether everybody has read the newest generation: the time to draw again where readers must not see half a frame. */
+/* Whether everybody has read the newest generation: the time to draw one image again where readers must not see half a
+ * frame. */
 MUNTIN_API bool muntin_buffer_is_idle(const muntin_buffer *buffer);
 /* The newest generation, 0 before the first update. */
 MUNTIN_API uint64_t muntin_buffer_generation(const muntin_buffer *buffer);
 
 /*
- * Tells all who use it that pixels changed: damage (NULL: everything), and a generation (0: the next one), above all
- * before. acquire_fence: a pollable descriptor (eventfd, sync_file) that becomes readable when the pixels may be read;
+ * Tells all who use it that pixels changed: damage (NULL: everything) since the last update, and a generation, above all
+ * before (0: what muntin_buffer_next() said, else the next one). acquire_fence: a pollable descriptor (eventfd, sync_file) that becomes readable when the pixels may be read;
  * stays the caller's; -1: they may be read at once. Never fails for want of room: updates not sent yet are merged.
  */
 MUNTIN_API int muntin_buffer_update(muntin_buffer *buffer, const muntin_rectangle *damage, uint64_t generation,
@@ -372,21 +387,25 @@ typedef struct muntin_selector {
 
 enum {
   /* Tell me when its pixels change; I say muntin_lease_done(). The first picture that is whole is that of the first
-   * MUNTIN_EVENT_UPDATED: what it shows before may be half-drawn. */
+   * MUNTIN_EVENT_UPDATED: what it shows before may be half-drawn. Of several images each is as it was until
+   * muntin_lease_done(), and then comes the next. */
   MUNTIN_UPDATES = 1,
   /* By name: be patient until there is such a buffer and a right to it. muntin_lease_release() ends that, too. */
-  MUNTIN_WAIT_FOR_IT = 2
+  MUNTIN_WAIT_FOR_IT = 2,
+  /* With MUNTIN_UPDATES: I go on showing what I said muntin_lease_done() of until I say it of a newer generation. */
+  MUNTIN_KEEPS = 4
 };
 
-/* Begins a lease; MUNTIN_EVENT_ACQUIRED or MUNTIN_EVENT_REFUSED follows. flags: MUNTIN_UPDATES | MUNTIN_WAIT_FOR_IT. */
+/* Begins a lease; MUNTIN_EVENT_ACQUIRED or MUNTIN_EVENT_REFUSED follows. flags: MUNTIN_UPDATES | MUNTIN_WAIT_FOR_IT |
+ * MUNTIN_KEEPS. */
 MUNTIN_API int muntin_lease_acquire(muntin *connection, const muntin_selector *selector, muntin_access access,
                                     uint32_t flags, muntin_lease **lease);
 
 /* What was acquired, NULL before. */
 MUNTIN_API const muntin_info *muntin_lease_info(const muntin_lease *lease);
 /*
- * Maps it as the access says; *pixels is the first pixel. After a reconnect call it again: the pixels may be elsewhere,
- * and what *pixels was before is unmapped then.
+ * Maps it as the access says; *pixels is the first pixel of the newest picture that MUNTIN_EVENT_UPDATED told of: call it
+ * for each. After a reconnect the pixels may be elsewhere, and what *pixels was before is unmapped then.
  */
 MUNTIN_API int muntin_lease_map(muntin_lease *lease, void **pixels);
 /* The descriptor of its memory, to import it elsewhere; stays the library's; -1 before it is acquired. In a guest it is a

@@ -59,6 +59,7 @@ static int make(muntin *connection, const muntin_offer *offer, muntin_buffer **b
     layout.stride = (layout.width * 4 + STRIDE_ALIGNMENT - 1) / STRIDE_ALIGNMENT * STRIDE_ALIGNMENT;
   }
   if (muntin__layout_end(&layout) == 0) return muntin__fail(connection, MUNTIN_ERROR_INVALID, "bad layout");
+  if (muntin__images(offer->images) == 0) return muntin__fail(connection, MUNTIN_ERROR_INVALID, "too many images");
   size_t properties = offer->property_count * sizeof(muntin_property);
   muntin_buffer *own = calloc(1, sizeof *own + properties);
   if (own == NULL) return muntin__fail(connection, MUNTIN_ERROR_MEMORY, "out of memory");
@@ -73,6 +74,7 @@ static int make(muntin *connection, const muntin_offer *offer, muntin_buffer **b
   own->layout = layout;
   own->is_writable = offer->writable;
   own->is_idle = true;
+  own->images = muntin__images(offer->images);
   own->property_count = offer->property_count;
   if (properties > 0) memcpy(own->properties, offer->properties, properties);
   *buffer = own;
@@ -102,7 +104,7 @@ int muntin_buffer_offer(muntin *connection, const muntin_offer *offer, muntin_bu
   if (result < 0) return result;
   uint64_t page = page_size();
   own->memory.kind = MUNTIN_MEMORY_FILE;
-  own->memory.byte_count = (muntin__layout_end(&own->layout) + page - 1) / page * page;
+  own->memory.byte_count = (muntin__layout_end(&own->layout) + page - 1) / page * page * own->images;
   int error = own->memory.byte_count > SIZE_MAX / 2
                   ? -ENOMEM
                   : connection->memory->make(connection->context, (size_t)own->memory.byte_count, offer->writable,
@@ -121,7 +123,8 @@ static const char *memory_fault(muntin *connection, const muntin_memory *memory,
   if (!is_file && memory->kind != MUNTIN_MEMORY_DMA_BUF) return "unknown kind of memory";
   if (!is_file && !buffer->is_writable) return "whoever has a dma-buf can write: offer it writable";
   if (memory->offset % page_size() != 0 || (!is_file && memory->offset != 0)) return "the offset is not of whole pages";
-  if (muntin__layout_end(&buffer->layout) > memory->byte_count) return "the memory is too small for its layout";
+  if (buffer->images > 1 && memory->byte_count % (buffer->images * page_size()) != 0) return "no equal shares of pages";
+  if (muntin__layout_end(&buffer->layout) > memory->byte_count / buffer->images) return "the memory is too small for its layout";
   return connection->memory->offer_fault(connection->context, memory, buffer->is_writable);
 }
 
@@ -163,6 +166,7 @@ static bool say_offer(muntin_buffer *buffer) {
   put_text(at + 80, buffer->name, MUNTIN_NAME_SIZE);
   put32(at + 144, buffer->is_writable ? 1 : 0);
   put32(at + 148, (uint32_t)buffer->property_count);
+  put32(at + 152, buffer->images);
   for (size_t index = 0; index < buffer->property_count; index++) {
     uint8_t *property = at + OFFER_SIZE + index * PROPERTY_SIZE;
     put_text(property, buffer->properties[index].name, MUNTIN_PROPERTY_NAME_SIZE);
@@ -262,6 +266,16 @@ enum outcome muntin__buffer_wanted(muntin_buffer *buffer, uint64_t generation, m
   return EVENT;
 }
 
+/* Only the newest word counts. An image is given to nobody any more when this is newer than what is in it. */
+enum outcome muntin__buffer_taken(muntin_buffer *buffer, uint64_t generation, uint32_t held, muntin_event *event) {
+  buffer->acknowledged = generation;
+  buffer->held = held;
+  event->kind = MUNTIN_EVENT_TAKEN;
+  event->buffer = buffer;
+  event->generation = generation;
+  return EVENT;
+}
+
 bool muntin__buffer_event(muntin *connection, muntin_event *event) {
   if (connection->untold == 0) return false;
   for (struct object *each = connection->objects; each != NULL; each = each->next) {
@@ -280,9 +294,19 @@ static muntin_rectangle everything(const muntin_buffer *buffer) {
   return (muntin_rectangle){0, 0, buffer->layout.width, buffer->layout.height};
 }
 
+/* Of several images the newest is whole, and a hub that is new to this is told of it; nothing is held any more. */
+static void publish_again(muntin_buffer *buffer) {
+  uint32_t newest = (uint32_t)(buffer->generation % buffer->images);
+  buffer->acknowledged = buffer->held = 0;
+  for (uint32_t image = 0; image < buffer->images; image++) {
+    if (image != newest) buffer->published[image] = 0;
+  }
+  buffer->has_update = buffer->generation > 0;
+}
+
 /*
- * A hub that is new to this knows nothing of it; leases of before are gone with the old one. What the buffer shows is
- * not said by itself, since it may be half-drawn: WANTED comes when somebody asks.
+ * A hub that is new to this knows nothing of it; leases of before are gone with the old one. What one image shows is not
+ * said by itself, since it may be half-drawn: WANTED comes when somebody asks.
  */
 void muntin__buffer_linked(muntin_buffer *buffer) {
   if (buffer->object.is_orphan) {
@@ -297,6 +321,7 @@ void muntin__buffer_linked(muntin_buffer *buffer) {
   buffer->state = BUFFER_TO_OFFER;
   buffer->told = 0;
   buffer->damage = everything(buffer);
+  if (buffer->images > 1) publish_again(buffer);
   if (!buffer->has_update) buffer->is_idle = true;
   muntin__wait_in_line(&buffer->object);
 }
@@ -328,7 +353,7 @@ int muntin_buffer_update(muntin_buffer *buffer, const muntin_rectangle *damage, 
   if (buffer->is_withdrawn || buffer->state == BUFFER_GONE) {
     return muntin__fail(connection, MUNTIN_ERROR_STATE, "the buffer is not offered");
   }
-  if (generation == 0) generation = buffer->generation + 1;
+  if (generation == 0) generation = buffer->next > buffer->generation ? buffer->next : buffer->generation + 1;
   if (generation <= buffer->generation)
     return muntin__fail(connection, MUNTIN_ERROR_INVALID, "the generation does not rise");
   if (acquire_fence >= 0 && !connection->memory->has_fences) {
@@ -342,6 +367,8 @@ int muntin_buffer_update(muntin_buffer *buffer, const muntin_rectangle *damage, 
   muntin_rectangle part = damage == NULL ? everything(buffer) : clipped(*damage, &buffer->layout);
   buffer->damage = buffer->has_update ? joined(buffer->damage, part) : part;
   buffer->generation = generation;
+  buffer->published[generation % buffer->images] = generation;
+  buffer->next = 0;
   buffer->has_update = true;
   buffer->is_idle = false;
   if (buffer->state == BUFFER_OFFERED) muntin__wait_in_line(&buffer->object);
@@ -417,6 +444,23 @@ void muntin__free_buffer(muntin_buffer *buffer) {
 
 void *muntin_buffer_pixels(const muntin_buffer *buffer) {
   return buffer->mapping == NULL ? NULL : (uint8_t *)buffer->mapping + buffer->layout.offset;
+}
+
+void *muntin_buffer_image(const muntin_buffer *buffer, uint64_t generation) {
+  uint8_t *first = muntin_buffer_pixels(buffer);
+  return first == NULL ? NULL : first + buffer->memory.byte_count / buffer->images * (generation % buffer->images);
+}
+
+uint64_t muntin_buffer_next(muntin_buffer *buffer) {
+  buffer->next = 0;
+  for (uint64_t next = buffer->generation + 1; next <= buffer->generation + buffer->images; next++) {
+    uint64_t last = buffer->published[next % buffer->images];
+    bool is_held = (buffer->held & UINT32_C(1) << next % buffer->images) != 0;
+    if (buffer->images > 1 ? is_held || (last > 0 && last >= buffer->acknowledged) : !buffer->is_idle) continue;
+    buffer->next = next;
+    break;
+  }
+  return buffer->next;
 }
 
 const muntin_layout *muntin_buffer_layout(const muntin_buffer *buffer) { return &buffer->layout; }

@@ -85,10 +85,14 @@ static int take_blob(struct channel_context *own, uint32_t number, uint32_t size
   return fd;
 }
 
-/* The blob begins with the buffer's first byte, wherever that is in the host's file. */
-static void forget_offset(uint8_t *message, size_t size) {
-  enum { OFFSET = HEADER_SIZE + 72 };
-  if (size >= OFFSET + 8 && muntin__get_header(message).type == ACQUIRED) put64(message + OFFSET, 0);
+/* What is of meaning for the card alone: the blob begins with the buffer's first byte, wherever that is in the host's
+ * file, and whether it is a copy is the card's business. */
+static void forget_what_is_the_cards(uint8_t *message, size_t size) {
+  enum { OFFSET = HEADER_SIZE + 72, FORM = HEADER_SIZE + 244 };
+  if (size < FORM + 4) return;
+  uint16_t type = muntin__get_header(message).type;
+  if (type == ACQUIRED) put64(message + OFFSET, 0);
+  if (type == ACQUIRED || type == BUFFER_INFO) put32(message + FORM, 0);
 }
 
 /* Makes a packet of an entry: its length, 0 at the channel's end. *count: as in muntin_transport. */
@@ -100,12 +104,12 @@ static ssize_t take(struct channel_context *own, const uint8_t *entry, void *byt
   bool is_good = muntin__get_received(entry, &received) && received.size <= room && (has_room || !received.has_blob);
   if (!is_good) return -EMSGSIZE;
   memcpy(bytes, received.message, received.size);
+  forget_what_is_the_cards(bytes, received.size);
   if (!received.has_blob) return (ssize_t)received.size;
   int fd = take_blob(own, received.blob_number, received.blob_size);
   if (fd < 0) return fd;
   descriptors[0] = fd;
   *count = 1;
-  forget_offset(bytes, received.size);
   return (ssize_t)received.size;
 }
 

@@ -69,7 +69,9 @@ static enum outcome handle_updated(muntin *connection, struct incoming *message,
   event->kind = MUNTIN_EVENT_UPDATED;
   event->damage = muntin__get_rectangle(message->payload + 16);
   event->generation = get64(message->payload + 32);
-  return about_lease(connection, message, event);
+  enum outcome outcome = about_lease(connection, message, event);
+  if (outcome == EVENT) event->lease->generation = event->generation;
+  return outcome;
 }
 
 static enum outcome handle_ended(muntin *connection, struct incoming *message, muntin_event *event) {
@@ -114,6 +116,13 @@ static enum outcome handle_wanted(muntin *connection, struct incoming *message, 
   enum outcome outcome = about_buffer(connection, message, event);
   if (outcome == NO_EVENT) return NO_EVENT;
   return muntin__buffer_wanted(event->buffer, get64(message->payload + 16), event);
+}
+
+static enum outcome handle_taken(muntin *connection, struct incoming *message, muntin_event *event) {
+  if (!is_plain(message, 32)) return BAD_MESSAGE;
+  enum outcome outcome = about_buffer(connection, message, event);
+  if (outcome == NO_EVENT) return NO_EVENT;
+  return muntin__buffer_taken(event->buffer, get64(message->payload + 16), get32(message->payload + 24), event);
 }
 
 static enum outcome handle_info(muntin *connection, struct incoming *message, muntin_event *event) {
@@ -164,6 +173,7 @@ enum outcome muntin__handle(muntin *connection, struct incoming *message, muntin
   case BUFFER_FREED:
   case BUFFER_REVOKED: return handle_buffer_word(connection, message, event);
   case BUFFER_WANTED: return handle_wanted(connection, message, event);
+  case BUFFER_TAKEN: return handle_taken(connection, message, event);
   case BUFFER_INFO: return handle_info(connection, message, event);
   case QUERY_END: return handle_list_end(message, event);
   case GRANT_RECORD: return handle_grant_record(connection, message, event);

@@ -26,7 +26,7 @@ static bool is_held(muntin *connection, const muntin_selector *selector) {
 static const char *fault(const muntin_selector *selector, muntin_access access, uint32_t flags) {
   if (!muntin__is_selector(selector)) return "select a buffer by id, or by owner and name";
   if (access != MUNTIN_READ && access != MUNTIN_READ_WRITE) return "unknown access";
-  if ((flags & ~(uint32_t)(MUNTIN_UPDATES | MUNTIN_WAIT_FOR_IT)) != 0) return "unknown flags";
+  if ((flags & ~(uint32_t)(MUNTIN_UPDATES | MUNTIN_WAIT_FOR_IT | MUNTIN_KEEPS)) != 0) return "unknown flags";
   return selector->id != NULL && (flags & MUNTIN_WAIT_FOR_IT) != 0 ? "only a name can be waited for" : NULL;
 }
 
@@ -62,7 +62,7 @@ static bool say_acquire(muntin_lease *lease, const uint8_t *id, uint64_t serial)
   if (at == NULL) return false;
   muntin__put_selector(at, id, lease->owner.kind, lease->owner.name, lease->name);
   put32(at + 152, lease->access);
-  put32(at + 156, id == NULL ? lease->flags : lease->flags & MUNTIN_UPDATES);
+  put32(at + 156, id == NULL ? lease->flags : lease->flags & ~(uint32_t)MUNTIN_WAIT_FOR_IT);
   return true;
 }
 
@@ -160,6 +160,7 @@ enum outcome muntin__lease_acquired(muntin_lease *lease, int *descriptor, muntin
   muntin_lease *other = muntin__lease_by_id(connection, connection->info.id);
   if (other != NULL) return give_way(lease, other, event);
   lease->info = connection->info;
+  lease->generation = connection->info.generation;
   lease->has_info = true;
   lease->state = LEASE_HELD;
   if (lease->object.is_orphan || lease->has_to_renew) muntin__wait_in_line(&lease->object);
@@ -271,7 +272,8 @@ int muntin_lease_map(muntin_lease *lease, void **pixels) {
     lease->pixels = (uint8_t *)mapping + shift + lease->info.layout.offset;
     lease->is_mapping_stale = false;
   }
-  *pixels = lease->pixels;
+  uint64_t share = lease->info.byte_count / lease->info.images;
+  *pixels = (uint8_t *)lease->pixels + share * (lease->generation % lease->info.images);
   return MUNTIN_OK;
 }
 

@@ -64,6 +64,11 @@ struct muntin_buffer {
   struct descriptor *descriptor;
   void *mapping; /* of memory that the library made */
   uint64_t generation;
+  uint32_t images;
+  uint64_t published[MUNTIN_MAXIMUM_IMAGES]; /* the newest generation in each image, 0: none */
+  uint64_t acknowledged;                     /* only this or a newer one is given to anybody from now on */
+  uint32_t held;                             /* images that somebody holds, as bits */
+  uint64_t next;                             /* what muntin_buffer_next() said, 0: nothing */
   muntin_rectangle damage; /* not told yet */
   struct descriptor *fence;
   void *data;
@@ -100,6 +105,7 @@ struct muntin_lease {
   void *mapping;
   size_t mapping_size;
   void *pixels;
+  uint64_t generation; /* the newest that it was told of */
   uint64_t done_generation;
   struct descriptor *done_fence;
   uint64_t retry_at, give_up_at; /* milliseconds */
@@ -271,6 +277,7 @@ enum outcome muntin__buffer_refused(muntin_buffer *buffer, muntin_event *event);
 enum outcome muntin__grant_accepted(muntin_grant *grant, uint64_t number, muntin_event *event);
 enum outcome muntin__grant_refused(muntin_grant *grant, muntin_event *event);
 enum outcome muntin__buffer_freed(muntin_buffer *buffer, muntin_event *event);
+enum outcome muntin__buffer_taken(muntin_buffer *buffer, uint64_t generation, uint32_t held, muntin_event *event);
 enum outcome muntin__buffer_wanted(muntin_buffer *buffer, uint64_t generation, muntin_event *event);
 /* When that is, milliseconds; UINT64_MAX: never. */
 uint64_t muntin__next_retry(const muntin *connection);

@@ -131,6 +131,8 @@ static bool get_properties(const uint8_t *at, muntin_info *info) {
   return true;
 }
 
+uint32_t muntin__images(uint32_t count) { return count == 0 ? 1 : count <= MUNTIN_MAXIMUM_IMAGES ? count : 0; }
+
 enum { READ_FORMS = 3 }; /* in which a VM may read: of meaning for its graphics card */
 
 bool muntin__get_info(const uint8_t *at, size_t size, muntin_info *info) {
@@ -145,16 +147,18 @@ bool muntin__get_info(const uint8_t *at, size_t size, muntin_info *info) {
       .state = get32(at + 224),
       .access = get32(at + 228),
       .leases = get32(at + 232),
+      .images = muntin__images(get32(at + 240)),
       .property_count = get32(at + 236),
   };
   memcpy(info->id, at, MUNTIN_ID_SIZE);
   if (info->property_count > MUNTIN_MAXIMUM_PROPERTIES) return false;
   if (size != INFO_SIZE + (size_t)info->property_count * PROPERTY_SIZE) return false;
-  if (muntin__is_zero(info->id, MUNTIN_ID_SIZE) || get32(at + 60) != 0) return false;
-  if (get32(at + 240) != 0 || get32(at + 244) > READ_FORMS) return false;
+  if (muntin__is_zero(info->id, MUNTIN_ID_SIZE) || get32(at + 60) != 0 || get32(at + 244) > READ_FORMS) return false;
+  if (info->images == 0) return false;
   if (info->access < MUNTIN_READ || info->access > MUNTIN_READ_WRITE) return false;
   if (info->byte_count > INT64_MAX || info->memory_offset > INT64_MAX - info->byte_count) return false;
-  if (!muntin__get_layout(at + 16, &info->layout) || muntin__layout_end(&info->layout) > info->byte_count) return false;
+  if (!muntin__get_layout(at + 16, &info->layout) || muntin__layout_end(&info->layout) > info->byte_count / info->images)
+    return false;
   return muntin__get_party(at + 80, &info->owner) && get_optional_name(at + 152, info->name) &&
          get_properties(at + INFO_SIZE, info);
 }

@@ -44,7 +44,8 @@ enum message_type {
   QUERY_END = 0x0488,
   BUFFER_DONE = 0x0489,
   GRANT_RECORD = 0x048a,
-  BUFFER_WANTED = 0x048b
+  BUFFER_WANTED = 0x048b,
+  BUFFER_TAKEN = 0x048c
 };
 
 /* Bytes of values, and of messages without their header. */
@@ -78,6 +79,8 @@ void muntin__put_constraints(uint8_t *at, const muntin_constraints *constraints)
 bool muntin__get_layout(const uint8_t *at, muntin_layout *layout);
 bool muntin__get_party(const uint8_t *at, muntin_party *party);
 bool muntin__get_constraints(const uint8_t *at, muntin_constraints *constraints);
+/* A buffer's images: 0 counts as 1; 0 if they are too many. */
+uint32_t muntin__images(uint32_t count);
 bool muntin__get_info(const uint8_t *at, size_t size, muntin_info *info);
 bool muntin__get_grant_record(const uint8_t *at, muntin_grant_record *record);
 muntin_rectangle muntin__get_rectangle(const uint8_t *at);

@@ -44,7 +44,14 @@ public final class HostMemory {
     self.gone = gone
   }
 
-  deinit { gone() }
+  deinit {
+    if losesPagesAtEnd { try? punch() }
+    gone()
+  }
+
+  /// Whether somebody was given a descriptor who does not say when he lets go: the pages go when nobody here uses the
+  /// memory any more, so that he cannot keep what nobody is charged for.
+  public var losesPagesAtEnd = false
 
   /// So many bytes in whole pages; nil when that passes `Int.max`.
   public static func wholePages(_ byteCount: Int) -> Int? {

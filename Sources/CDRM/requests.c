@@ -34,7 +34,8 @@ struct submission {
 };
 
 #define DRIVER(number, type) _IOWR('d', 0x40 + (number), struct type)
-enum { CONTEXT_CAPSET = 1, CONTEXT_RINGS = 2, CONTEXT_POLLED_RINGS = 3, SUBMIT_RING = 4 };
+enum { CONTEXT_CAPSET = 1, CONTEXT_RINGS = 2, CONTEXT_POLLED_RINGS = 3 };
+enum { SUBMIT_FENCE_IN = 1, SUBMIT_FENCE_OUT = 2, SUBMIT_RING = 4 };
 
 int cdrm_driver_name(int card, char *name, size_t room) {
     struct version version = {.name = name, .name_length = room - 1};
@@ -92,13 +93,22 @@ int cdrm_export(int card, uint32_t handle, int *descriptor) {
     return result;
 }
 
-int cdrm_submit(int card, const void *commands, uint32_t byte_count, uint32_t ring) {
-    struct submission submission = {.byte_count = byte_count, .commands = (uintptr_t)commands, .fence = -1};
+int cdrm_submit_fenced(
+    int card, const void *commands, uint32_t byte_count, uint32_t ring, int in_fence, int *out_fence) {
+    struct submission submission = {
+        .byte_count = byte_count, .commands = (uintptr_t)commands, .fence = in_fence,
+        .flags = (in_fence >= 0 ? SUBMIT_FENCE_IN : 0) | (out_fence ? SUBMIT_FENCE_OUT : 0)};
     if (ring < CDRM_NO_RING) {
-        submission.flags = SUBMIT_RING;
+        submission.flags |= SUBMIT_RING;
         submission.ring = ring;
     }
-    return request(card, DRIVER(0x02, submission), &submission);
+    int result = request(card, DRIVER(0x02, submission), &submission);
+    if (out_fence) *out_fence = result < 0 ? -1 : submission.fence;
+    return result;
+}
+
+int cdrm_submit(int card, const void *commands, uint32_t byte_count, uint32_t ring) {
+    return cdrm_submit_fenced(card, commands, byte_count, ring, -1, NULL);
 }
 
 int cdrm_read_events(int card) {

@@ -15,9 +15,12 @@ public enum CrossDomain {
   /// The longest command: its length is a 16-bit word of its header.
   public static let maximumCommandByteCount = Int(UInt16.max)
 
-  /// Bytes of the parts.
-  static let headerByteCount = 8, transmissionByteCount = 16 + 3 * 4 * maximumIdentifierCount
-  static let pipeByteCount = 24
+  /// Bytes of a SEND or RECEIVE before its data.
+  public static let transmissionByteCount = 16 + 3 * 4 * maximumIdentifierCount
+  /// Bytes of a READ or WRITE before its data.
+  public static let pipeByteCount = 24
+  /// Bytes of a header.
+  static let headerByteCount = 8
 }
 
 /// What is at the other end of a channel.

@@ -19,21 +19,13 @@ import Virtqueue
 private final class ChannelMachine {
   private static let names = ["a", "b"].compactMap { PeerName($0) }
   private static let buffers = (1...3).map { BufferID(high: 0x4000, low: 2 << 62 | UInt64($0)) }
-  private static let requestRoom = 8192
 
   private var input: FuzzInput
   private let fuzzed: FuzzedHub
-  private let arena: GuestArena
-  private let driver: VirtqueueDriver
-  private let device: GPUDevice
-  private let contexts: ChannelContexts
-  private let window = FuzzWindow()
-  private let display = NoDisplay()
-  private let request: GuestAddress
-  private let reply: GuestAddress
-  private let ring: GuestAddress
+  private let card: FuzzedCard
   private let sealed: FileDescriptor
-  private var lastFence: UInt64 = 0
+  private var device: GPUDevice { card.device }
+  private var window: FuzzWindow { card.window }
 
   init(_ input: FuzzInput) throws {
     guard let vm = Self.names.first else { throw SystemError(call: "name", code: 0) }
@@ -42,11 +34,6 @@ private final class ChannelMachine {
       $0.grants = [GrantRequest(owner: Party(.vm, vm), to: Party(.vm, vm), object: .scanout(ScanoutIndex(0)))]
     }
     self.fuzzed = fuzzed
-    arena = try GuestArena(count: 1 << 20)
-    driver = try VirtqueueDriver(arena: arena, size: 16, format: .split)
-    request = try arena.allocate(Self.requestRoom, alignment: 4096)
-    reply = try arena.allocate(4608, alignment: 4096)
-    ring = try arena.allocate(8192, alignment: 4096)
     sealed = try SharedMemoryFile(name: "fuzz", count: 65_536).readOnly()
     var options = ChannelOptions(vm: vm) { () throws(SystemError) in
       let (near, far) = try UnixSocket.pair(.sequencedPacket).take()
@@ -54,16 +41,7 @@ private final class ChannelMachine {
       return FileDescriptor(adopting: near)
     }
     options.maximumCount = 3
-    contexts = ChannelContexts(options, loop: fuzzed.loop)
-    var configuration = GPUConfiguration(limits: .usualLimits(hostAllocated: 1 << 20), maximumResources: 20)
-    configuration.allocation = .host
-    configuration.hostVisible = 1 << 20
-    device = GPUDevice(configuration: configuration, sink: display, contextKinds: [contexts])
-    device.featuresAccepted(device.deviceFeatures)
-    device.memoryChanged(arena.memory)
-    device.sharedMemoryWindowChanged(window)
-    let queue = try Virtqueue(index: 0, configuration: driver.configuration, memory: arena.memory)
-    device.start(queue)
+    card = try FuzzedCard(options, loop: fuzzed.loop)
     fuzzed.say(.hello(Hello(role: .producer, name: vm)), to: 0)
     fuzzed.say(.hello(Hello(role: .application, name: vm)), to: 1)
     fuzzed.turn()
@@ -71,13 +49,11 @@ private final class ChannelMachine {
 
   func run() {
     while !input.isEmpty { step() }
-    device.reset()
-    window.answerAll(device, succeeded: true)
-    window.answerAll(device, succeeded: true)
+    card.end()
     fuzzed.turn()
     fuzzed.expectNothingLeft(Self.names.last)
     for _ in 0..<4 { fuzzed.turn() }
-    precondition(contexts.count == 0 && contexts.lingeringCount == 0, "a channel outlived its hub")
+    precondition(card.contexts.count == 0 && card.contexts.lingeringCount == 0, "a channel outlived its hub")
     precondition(device.ledger.totals.hostAllocated == 0, "memory outlived its channel")
   }
 
@@ -116,34 +92,15 @@ private final class ChannelMachine {
   private func access() -> BufferAccess { input.byte() % 2 == 0 ? .read : .readWrite }
 
   private func send(_ command: Command, tail: [UInt8] = [], context: ContextID? = nil) {
-    lastFence += 1
     let onRing = input.byte() % 4 == 0
-    let bytes =
-      command.encoded(
-        flags: onRing ? [.fence, .ringIndex] : [], fence: FenceID(rawValue: lastFence),
-        context: context ?? self.context(),
-        ring: onRing ? 1 : 0) + tail
-    guard bytes.count <= Self.requestRoom else { return }
-    arena.bytes(at: request, count: bytes.count).copyBytes(from: bytes)
-    let readable = [VirtqueueDriver.Buffer(request, UInt32(bytes.count))]
-    let writable = [VirtqueueDriver.Buffer(reply, 4608)]
-    guard driver.add(readable: readable, writable: writable, indirect: true) != nil else { return }
-    device.kicked(queue: 0)
-    while driver.poll() != nil {}
+    card.send(command, tail: tail, context: context ?? self.context(), onRing: onRing)
   }
 
   /// A context with its ring.
   private func open() {
     let context = context()
     let id = resource()
-    send(.contextCreate(nameLength: 0, kind: CrossDomain.capset), context: context)
-    let byteCount: UInt32 = input.byte() % 4 == 0 ? 64 : 4096
-    let blob = Command.CreateBlob(
-      resource: id, memory: 1, flags: 1, entryCount: 1, blob: 0, byteCount: UInt64(byteCount))
-    send(
-      .resourceCreateBlob(blob), tail: MemoryEntry(address: ring, length: byteCount).encoded, context: context)
-    send(.contextAttachResource(id), context: context)
-    submit(.initialize(queryRing: id.rawValue, channelRing: id.rawValue, .hub), context)
+    card.open(context, to: .hub, ring: id, byteCount: input.byte() % 4 == 0 ? 64 : 4096)
     if input.byte() % 8 != 0, let name = Self.names.last {
       submit(.send(Transmission(Message.hello(Hello(role: .application, name: name)).encoded(serial: 0))), context)
       submit(.poll, context)

@@ -18,4 +18,5 @@ public let fuzzTargets: [String: FuzzBody] = [
   "vhostUserMessages": fuzzVhostUserMessages,
   "vhostUserSession": fuzzVhostUserSession,
   "wayland": fuzzWayland,
+  "waylandChannel": fuzzWaylandChannel,
 ]

@@ -17,11 +17,12 @@ private func skipTime(_ milliseconds: UInt64)
 private final class LibraryMachine {
   private static let types: [UInt16] = [
     0x0002, 0x0003, 0x0183, 0x0185, 0x0481, 0x0482, 0x0483, 0x0484, 0x0485, 0x0486, 0x0487, 0x0488, 0x0489, 0x048a,
-    0x048b,
+    0x048b, 0x048c,
   ]
   private static let sizes: [UInt16: Int] = [
     0x0002: 32, 0x0003: 128, 0x0183: 16, 0x0185: 16, 0x0481: 8, 0x0482: 376, 0x0483: 40, 0x0484: 24, 0x0485: 24,
     0x0486: 304, 0x0487: 248, 0x0488: 16, 0x0489: 32, 0x048a: 248, 0x048b: 24,
+    0x048c: 32,
   ]
   /// An answer of application "camera" about a buffer, as MessageBytes of the tests have it.
   private static let info: [UInt8] = {
@@ -158,7 +159,10 @@ private final class LibraryMachine {
     case 8, 9:
       var part = muntin_rectangle(x: input.next(), y: input.next(), width: input.next(), height: input.next())
       let fence = input.byte() & 1 != 0 ? writeEnd : -1
-      use(buffers) { _ = muntin_buffer_update($0, &part, 0, fence) }
+      use(buffers) {
+        if let image = muntin_buffer_image($0, muntin_buffer_next($0)) { memset(image, 0, 64 * 48 * 4) }
+        _ = muntin_buffer_update($0, &part, 0, fence)
+      }
     case 10:
       let fence = input.byte() & 1 != 0 ? writeEnd : -1
       use(leases) { _ = muntin_lease_done($0, 1, fence) }
@@ -182,7 +186,9 @@ private final class LibraryMachine {
     guard buffers.count < 4 else { return }
     var offer = muntin_offer()
     offer.layout = muntin_layout(width: 64, height: 48, format: 0x3432_5258, stride: 0, offset: 0, modifier: 0)
-    offer.writable = input.byte() & 1 != 0
+    let choice = input.byte()
+    offer.writable = choice & 1 != 0
+    offer.images = UInt32(choice >> 1 & 3)
     var buffer: OpaquePointer?
     if muntin_buffer_offer(connection, &offer, &buffer) == 0 { buffers.append(buffer) }
   }
@@ -192,7 +198,8 @@ private final class LibraryMachine {
     let id = [1] + [UInt8](repeating: 0, count: 15)
     let choice = input.byte()
     let isByID = choice & 1 != 0
-    let flags = MUNTIN_UPDATES | (choice & 6 == 2 ? MUNTIN_WAIT_FOR_IT : 0)
+    let flags =
+      MUNTIN_UPDATES | (choice & 6 == 2 ? MUNTIN_WAIT_FOR_IT : 0) | (choice & 8 == 0 ? 0 : MUNTIN_KEEPS)
     var lease: OpaquePointer?
     let result = "camera".withCString { owner in
       "front".withCString { name in

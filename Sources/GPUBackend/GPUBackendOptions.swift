@@ -35,6 +35,8 @@ public struct GPUBackendOptions: Sendable {
   public var sharesDisplays = false
   /// Whether the VMM maps memory read-only where SHMEM_MAP says so.
   public var vmmMapsReadOnly = false
+  /// The socket of the Wayland compositor that the guest's programs may open channels to; nil: none.
+  public var waylandPath: String?
 
   /// A card with one scanout of 1280x800 that works alone.
   public init(

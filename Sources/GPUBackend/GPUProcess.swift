@@ -96,13 +96,15 @@ public final class GPUProcess {
   private static func contextKinds(
     _ options: GPUBackendOptions, loop: EventLoop, log: RateLimitedLog
   ) -> [any ContextKind] {
-    guard options.hubChannel, let path = options.hubPath, let vm = PeerName(options.vmName) else { return [] }
-    var wanted = ChannelOptions(hubPath: path, vm: vm)
-    wanted.sharesDisplays = options.sharesDisplays
-    let channels = ChannelContexts(wanted, loop: loop) { event in
+    let hubPath = options.hubChannel ? options.hubPath : nil
+    guard let vm = PeerName(options.vmName), hubPath != nil || options.waylandPath != nil else { return [] }
+    var channels = hubPath.map { ChannelOptions(hubPath: $0, vm: vm) } ?? ChannelOptions(vm: vm)
+    channels.sharesDisplays = options.sharesDisplays
+    if let path = options.waylandPath { channels.addWayland(path: path) }
+    let kind = ChannelContexts(channels, loop: loop) { event in
       log.info("channel", ["vm": "\(vm)", "event": "\(event)"])
     }
-    return [channels]
+    return [kind]
   }
 
   private func connectParts() {

@@ -16,13 +16,6 @@ final class ChannelContext: GuestContext {
   private var hasPolled = false
   /// Fences that wait for something to be said, in order.
   private var polls: [FenceID] = []
-  private var images: [UInt64: Int] = [:]
-  private var lastImage: UInt32 = 0
-
-  /// Numbers of pictures to be made; those of a service are below.
-  private static let firstImage: UInt32 = 0x8000_0000
-  /// Pictures that were asked for and not made.
-  private static let maximumImages = 64
 
   init(_ access: ContextAccess, kind: ChannelContexts) {
     self.access = access
@@ -51,14 +44,12 @@ final class ChannelContext: GuestContext {
   }
 
   func memory(ofBlob number: UInt64, byteCount: UInt64) throws(GPUError) -> HostMemory {
-    guard number >= UInt64(Self.firstImage) else {
-      guard let service else { throw .unknownBlob(number) }
+    guard let service else { throw .unknownBlob(number) }
+    guard let picture = PictureNumber(number) else {
       return try service.memory(ofBlob: number, byteCount: byteCount)
     }
-    guard let count = images[number], UInt64(count) == byteCount else { throw .unknownBlob(number) }
-    let memory = try kind.allocate(count, access)
-    images[number] = nil
-    return memory
+    guard picture.byteCount == byteCount else { throw .unknownBlob(number) }
+    return try kind.allocate(Int(clamping: byteCount), access)
   }
 
   func destroyed() {
@@ -87,7 +78,9 @@ final class ChannelContext: GuestContext {
     case .send(let transmission):
       guard let service else { throw .contextCommand("SEND before INIT") }
       try service.send(transmission)
-    case .write: throw .contextCommand("a pipe that there is not")
+    case .write(let data):
+      guard let service else { throw .contextCommand("WRITE before INIT") }
+      try service.write(data)
     case .receive, .read: throw .contextCommand("a message of the host's")
     }
   }
@@ -102,26 +95,14 @@ final class ChannelContext: GuestContext {
 
   private func answer(_ query: ImageQuery) throws(GPUError) {
     guard let rings else { throw .contextCommand("GET_IMAGE_REQUIREMENTS before INIT") }
-    guard images.count < Self.maximumImages else { throw .contextCommand("pictures that are not made") }
-    let (layout, byteCount) = try layout(query)
-    lastImage = (lastImage &+ 1) & (Self.firstImage - 1)
-    let number = Self.firstImage | lastImage
-    let requirements = ImageRequirements(
-      stride: layout.stride, offset: UInt32(clamping: layout.offset), modifier: 0, byteCount: UInt64(byteCount),
-      blob: number, mapInfo: MapCaching.cached.rawValue)
-    guard write(requirements.encoded, to: rings.query) else { throw .contextCommand("a query ring without room") }
-    images[UInt64(number)] = byteCount
-  }
-
-  private func layout(_ query: ImageQuery) throws(GPUError) -> (PixelLayout, Int) {
-    let size = Size(width: query.width, height: query.height)
-    let limits: ClosedRange<UInt32> = 1...16_384
-    guard limits.contains(size.width), limits.contains(size.height) else { throw .invalidSize(size) }
-    guard let layout = try? Constraints.unstated.layout(size: size, format: PixelFormat(rawValue: query.format)) else {
-      throw .unknownFormat(query.format)
+    let memory = try PictureMemory(query)
+    guard let number = PictureNumber(byteCount: memory.byteCount) else {
+      throw .invalidSize(Size(width: query.width, height: query.height))
     }
-    guard let byteCount = HostMemory.wholePages(layout.byteCount) else { throw .invalidSize(size) }
-    return (layout, byteCount)
+    let requirements = ImageRequirements(
+      stride: memory.stride, offset: memory.offset, modifier: 0, byteCount: UInt64(memory.byteCount),
+      blob: number.rawValue, mapInfo: MapCaching.cached.rawValue)
+    guard write(requirements.encoded, to: rings.query) else { throw .contextCommand("a query ring without room") }
   }
 
   // MARK: Rings
@@ -129,7 +110,7 @@ final class ChannelContext: GuestContext {
   /// Says what there is to say, one entry for each fence that waits.
   private func pump() {
     while let fence = polls.first, let rings, let entry = service?.next() {
-      guard let bytes = CrossDomainCommand.receive(entry).encoded, write(bytes, to: rings.channel) else {
+      guard let bytes = entry.encoded, write(bytes, to: rings.channel) else {
         return breakDown()
       }
       polls.removeFirst()

@@ -6,8 +6,13 @@ import Platform
 
 /// What channels a VM's programs may open.
 public struct ChannelOptions {
-  /// Connects to the hub.
-  public var connect: () throws(SystemError) -> FileDescriptor
+  /// Connects to what is at a channel's other end.
+  public typealias Connector = () throws(SystemError) -> FileDescriptor
+
+  /// Connects to the hub; nil: no channels to it.
+  public var connectToHub: Connector?
+  /// Connects to a Wayland compositor, without waiting; nil: no channels to one.
+  public var connectToWayland: Connector?
   /// The VM's name, towards the hub.
   public var vm: PeerName
   /// The most channels at a time.
@@ -15,15 +20,32 @@ public struct ChannelOptions {
   /// Whether the guest's programs may let others see the VM's screens.
   public var sharesDisplays = false
 
+  /// No channels yet, in the name of a VM.
+  public init(vm: PeerName) { self.vm = vm }
+
   /// Channels to the hub that `connect` reaches, in the name of a VM.
-  public init(vm: PeerName, connect: @escaping () throws(SystemError) -> FileDescriptor) {
-    self.vm = vm
-    self.connect = connect
+  public init(vm: PeerName, connect: @escaping Connector) {
+    self.init(vm: vm)
+    connectToHub = connect
   }
 
   /// Channels to a hub by its socket, in the name of a VM.
   public init(hubPath: String, vm: PeerName) {
     self.init(vm: vm) { () throws(SystemError) in try UnixSocket.connect(path: hubPath, kind: .sequencedPacket) }
+  }
+
+  /// Adds channels to the Wayland compositor that listens at a socket.
+  public mutating func addWayland(path: String) {
+    connectToWayland = { () throws(SystemError) in
+      let socket = try UnixSocket.connect(path: path, kind: .stream)
+      try UnixSocket.setNonBlocking(socket.raw, true)
+      return socket
+    }
+  }
+
+  /// The types of channel there are.
+  var types: [ChannelType] {
+    (connectToHub == nil ? [] : [.hub]) + (connectToWayland == nil ? [] : [.wayland])
   }
 }
 
@@ -50,7 +72,7 @@ public final class ChannelContexts: ContextKind {
     self.options = options
     self.loop = loop
     self.note = note
-    capsetBytes = CrossDomainCapabilities(channels: [.hub]).encoded
+    capsetBytes = CrossDomainCapabilities(channels: options.types).encoded
   }
 
   /// How many channels there are.
@@ -73,9 +95,29 @@ public final class ChannelContexts: ContextKind {
   func makeService(
     _ type: ChannelType, _ access: ContextAccess, ready: @escaping () -> Void
   ) throws(GPUError) -> any ChannelService {
-    guard type == .hub else {
-      throw .contextCommand("no channels of type \(type.rawValue)")
+    switch type {
+    case .hub: try makeHubChannel(access, ready)
+    case .wayland: try makeWaylandChannel(access, ready)
+    default: throw .contextCommand("no channels of type \(type.rawValue)")
     }
+  }
+
+  private func makeWaylandChannel(
+    _ access: ContextAccess, _ ready: @escaping () -> Void
+  ) throws(GPUError) -> any ChannelService {
+    guard let connect = options.connectToWayland else { throw .contextCommand("no channels to a Wayland compositor") }
+    let channel = WaylandChannel(
+      access: access, loop: loop,
+      allocate: { [unowned self] count throws(GPUError) in try allocate(count, access) },
+      note: note, ready: ready)
+    channel.start(loop, connect)
+    return channel
+  }
+
+  private func makeHubChannel(
+    _ access: ContextAccess, _ ready: @escaping () -> Void
+  ) throws(GPUError) -> any ChannelService {
+    guard let connect = options.connectToHub else { throw .contextCommand("no channels to the hub") }
     guard lingering.count < options.maximumCount else { throw .contextCommand("earlier channels have not ended yet") }
     let channel = HubChannel(
       vm: options.vm, sharesDisplays: options.sharesDisplays, access: access,
@@ -85,7 +127,7 @@ public final class ChannelContexts: ContextKind {
       guard let self, let channel else { return }
       lingering[ObjectIdentifier(channel)] = isLingering ? channel : nil
     }
-    channel.start(loop, options.connect)
+    channel.start(loop, connect)
     return channel
   }
 

@@ -8,8 +8,12 @@ protocol ChannelService: AnyObject {
   ///
   /// - Throws: why it was refused; nothing of it was done.
   func send(_ transmission: Transmission) throws(GPUError)
-  /// What is to be said next; nil when there is nothing. After the channel's end: one empty transmission.
-  func next() -> Transmission?
+  /// Takes in what the program writes into a pipe.
+  ///
+  /// - Throws: why it was refused; nothing of it was done.
+  func write(_ data: PipeData) throws(GPUError)
+  /// What is to be said next, a RECEIVE or a READ; nil when there is nothing. After the channel's end: one empty RECEIVE.
+  func next() -> CrossDomainCommand?
   /// What a number that was said, or asked for, stands for.
   func memory(ofBlob number: UInt64, byteCount: UInt64) throws(GPUError) -> HostMemory
   /// The program has gone.

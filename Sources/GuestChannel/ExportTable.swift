@@ -43,7 +43,8 @@ final class ExportTable {
     _ offer: BufferOffer, _ pages: GuestPages, of resource: ResourceID
   ) throws(GPUError) -> (BufferOffer, SharedDescriptor) {
     guard !offer.isWritable else { throw .contextCommand("pages of a guest that others could write") }
-    let (export, table, file) = try self.pages.add(pages, of: resource, offer.buffer.layout, access.ledger)
+    let (export, table, file) = try self.pages.add(
+      pages, of: resource, offer.buffer.layout, images: offer.images, access.ledger)
     var checked = offer
     checked.memory = MemoryDescription(kind: .ranges, side: .guest, reason: .dmaBufNotTaken, byteCount: table.byteCount)
     exports[offer.buffer.id] = .pages(export)
@@ -57,6 +58,9 @@ final class ExportTable {
     let layout = offer.buffer.layout
     guard layout.byteCount <= memory.byteCount else {
       throw .pictureBeyondBlob(layout.size, stride: layout.stride, offset: UInt32(clamping: layout.offset))
+    }
+    guard ImageChain(count: offer.images, byteCount: UInt64(memory.byteCount), layout: layout) != nil else {
+      throw .contextCommand("memory that is not \(offer.images) images of whole pages")
     }
     var checked = offer
     checked.memory = MemoryDescription(

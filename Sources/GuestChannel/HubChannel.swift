@@ -27,6 +27,7 @@ final class HubChannel: ChannelService {
   private let ready: () -> Void
   private let exports: ExportTable
   private let imports: ImportTable
+  private var fenced: FencedUpdates?
   private let screens: ScreenTable
   /// Reaches the hub once more.
   private var reach: (loop: EventLoop, connect: () throws(SystemError) -> FileDescriptor)?
@@ -39,6 +40,8 @@ final class HubChannel: ChannelService {
   /// Other VMs' memory, of the buffer that comes next.
   private var files: [MemoryFileID: ReadOnlyBuffer.VMMemory] = [:]
   private var outbox: [Outgoing] = []
+  /// What was asked for and is not answered yet.
+  private var acquisitions: [UInt64: Acquisition] = [:]
   /// Called with true when the channel is to be kept although its program has gone, with false when it is over.
   var lingers: (Bool) -> Void = { _ in }
 
@@ -55,12 +58,15 @@ final class HubChannel: ChannelService {
     imports = ImportTable(access: access, allocate: allocate)
     screens = ScreenTable(vm: vm, allocate: allocate)
     imports.released = { [weak self] in self?.released($0) }
+    imports.tell = { [weak self] in self?.tell(.application(.updated($0)), 0) }
+    imports.done = { [weak self] in self?.post(.application(.done($0, generation: $1)), 0) }
     screens.tell = { [weak self] in self?.tell($0, $1, $2) }
   }
 
   /// Connects; where there is no hub, the channel is over at once, which its program is told.
   func start(_ loop: EventLoop, _ connect: @escaping () throws(SystemError) -> FileDescriptor) {
     reach = (loop, connect)
+    fenced = FencedUpdates(loop: loop) { [weak self] in self?.imports.update($0) }
     do throws(SystemError) {
       let connection = try HubConnection(try connect(), loop: loop)
       connection.handler = self
@@ -109,9 +115,12 @@ final class HubChannel: ChannelService {
       throw .contextCommand("an update of pages that are gone")
     case .update, .done:
       guard identifier == nil else { throw .contextCommand("a fence: let the command wait for it instead") }
+      if case .done(let id, let generation) = message { return imports.guestIsDone(id, generation) }
       post(.application(message), serial)
-    case .withdraw, .acquire, .cancel, .lookup, .query, .constraints, .requirements, .grant, .revoke, .grants,
-      .screens:
+    case .acquire(let acquisition):
+      acquisitions[serial] = acquisition
+      post(.application(message), serial)
+    case .withdraw, .cancel, .lookup, .query, .constraints, .requirements, .grant, .revoke, .grants, .screens:
       post(.application(message), serial)
     default: throw .contextCommand("\(message.type) is a message of the hub's")
     }
@@ -146,6 +155,7 @@ final class HubChannel: ChannelService {
   }
 
   private func released(_ id: BufferID) {
+    fenced?.drop(id)
     post(.application(.release(id)), 0)
     endIfNothingIsLeft()
   }
@@ -159,17 +169,19 @@ final class HubChannel: ChannelService {
     outbox.append(Outgoing(message: message, serial: serial, descriptor: descriptor))
   }
 
+  func write(_ data: PipeData) throws(GPUError) { throw .contextCommand("the hub's channel has no pipes") }
+
   // MARK: To the program
 
-  func next() -> Transmission? {
+  func next() -> CrossDomainCommand? {
     if !inbox.isEmpty {
       let first = inbox.removeFirst()
       if inbox.isEmpty { connection?.pauseReading(false) }
-      return first
+      return .receive(first)
     }
     guard isOver, !hasToldEnd else { return nil }
     hasToldEnd = true
-    return Transmission([])
+    return .receive(Transmission([]))
   }
 
   private func tell(_ message: Message, _ serial: UInt64, _ blob: Transmission.Identifier? = nil) {
@@ -215,6 +227,7 @@ final class HubChannel: ChannelService {
     connection?.close()
     connection = nil
     outbox.removeAll()
+    fenced?.dropAll()
     screens.closeAll()
     imports.takeAllAway()
     exports.removeAll()
@@ -234,9 +247,7 @@ extension HubChannel: HubConnectionHandler {
     case .application(.acquired(let info)):
       guard let descriptor else { return }
       acquired(info, serial, SharedDescriptor(descriptor))
-    case .application(.updated(let update)):
-      imports.update(update)
-      tell(.application(.updated(update)), serial)
+    case .application(.updated(let update)): updated(update, descriptor)
     case .application(.revoked(let id, _)), .application(.retired(let id, _)):
       // The card lets go in the guest's place, at once: whoever gave the buffer need not wait for the guest.
       imports.takeAway(id)
@@ -251,6 +262,9 @@ extension HubChannel: HubConnectionHandler {
     case .application(.accepted):
       exports.accepted(serial: serial)
       tell(message, serial)
+    case .error(let refusal) where refusal.messageType == MessageType.acquire.rawValue:
+      acquisitions[serial] = nil
+      tell(message, serial)
     case .error(let refusal) where refusal.messageType == MessageType.bufferOffer.rawValue:
       exports.declined(serial: serial)
       tell(message, serial)
@@ -264,10 +278,20 @@ extension HubChannel: HubConnectionHandler {
     return files
   }
 
+  private func updated(_ update: BufferUpdate, _ fence: consuming FileDescriptor?) {
+    if let fence {
+      fenced?.add(update, SharedDescriptor(fence))
+    } else {
+      fenced?.add(update, nil)
+    }
+  }
+
   private func acquired(_ info: BufferInfo, _ serial: UInt64, _ descriptor: SharedDescriptor) {
+    let wanted = acquisitions.removeValue(forKey: serial) ?? Acquisition(.id(info.buffer.id), access: info.access)
     do throws(GPUError) {
-      let blob = try imports.add(info, descriptor, in: takeFiles())
-      tell(.application(.acquired(info.asCopied)), serial, blob)
+      let (blob, own) = try imports.add(info, descriptor, in: takeFiles(), for: wanted)
+      tell(.application(.acquired(own.asCopied)), serial, blob)
+      imports.resume(info.buffer.id)
     } catch {
       if !imports.holds(info.buffer.id) { post(.application(.release(info.buffer.id)), 0) }
       let refusal = Refusal(.overLimit, about: MessageType.acquire.rawValue, reason: "\(error)")

@@ -33,6 +33,10 @@ final class ImportTable {
   private var lastNumber: UInt32 = 0
   /// Called when nobody in the guest uses a buffer any more.
   var released: (BufferID) -> Void = { _ in }
+  /// Called with what the guest is to be told.
+  var tell: (BufferUpdate) -> Void = { _ in }
+  /// Called with a generation of a buffer's owner that is read.
+  var done: (BufferID, UInt64) -> Void = { _, _ in }
 
   init(access: ContextAccess, allocate: @escaping (Int) throws(GPUError) -> HostMemory) {
     self.access = access
@@ -44,20 +48,27 @@ final class ImportTable {
   /// Whether a buffer is held.
   func holds(_ id: BufferID) -> Bool { imports[id] != nil }
 
-  /// A buffer was acquired, or once more: the number that stands for it. Whoever may write it now, and had a copy to read,
-  /// gets the memory itself.
+  /// A buffer was acquired, or once more: the number that stands for it, and what its memory is to the guest. Whoever may
+  /// write it now, and had a copy to read, gets the memory itself.
   /// `files`: where its ranges are, if it consists of such.
   func add(
-    _ info: BufferInfo, _ descriptor: SharedDescriptor, in files: [MemoryFileID: ReadOnlyBuffer.VMMemory] = [:]
-  ) throws(GPUError) -> Transmission.Identifier {
+    _ info: BufferInfo, _ descriptor: SharedDescriptor, in files: [MemoryFileID: ReadOnlyBuffer.VMMemory] = [:],
+    for acquisition: Acquisition
+  ) throws(GPUError) -> (Transmission.Identifier, BufferInfo) {
     let id = info.buffer.id
     if try !hasMemory(id, info.access) {
-      imports[id] = try makeImport(info, descriptor, files)
+      let fresh = try makeImport(info, descriptor, files, acquisition)
+      if case .shadow(let shadow) = imports[id] { shadow.abandon() }
+      imports[id] = fresh
       forgetNumber(of: id)
+    } else if case .shadow(let shadow) = imports[id] {
+      shadow.set(acquisition)
     }
     let number = numbers.first { $0.value == id }?.key ?? nextNumber(for: id)
-    return Transmission.Identifier(
+    let identifier = Transmission.Identifier(
       number: UInt32(clamping: number), kind: .blob, byteCount: UInt32(clamping: memory(of: id)?.byteCount ?? 0))
+    guard case .shadow(let shadow) = imports[id] else { return (identifier, info) }
+    return (identifier, shadow.described(info))
   }
 
   private func nextNumber(for id: BufferID) -> UInt64 {
@@ -81,14 +92,15 @@ final class ImportTable {
   private func forgetNumber(of id: BufferID) { numbers = numbers.filter { $0.value != id } }
 
   private func makeImport(
-    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ files: [MemoryFileID: ReadOnlyBuffer.VMMemory]
+    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ files: [MemoryFileID: ReadOnlyBuffer.VMMemory],
+    _ acquisition: Acquisition
   ) throws(GPUError) -> Import {
     guard let byteCount = HostMemory.wholePages(Int(clamping: info.memory.byteCount)) else {
       throw .invalidBlobSize(info.memory.byteCount)
     }
     let isMapped = info.access == .readWrite || info.form == .shared || info.form == .readOnly
     guard isMapped, info.memory.kind != .ranges else {
-      return .shadow(try ShadowCopy(info, descriptor, in: files, into: try allocate(byteCount)))
+      return .shadow(try makeShadow(info, descriptor, files, acquisition))
     }
     guard info.memory.offset == 0 else { throw .contextCommand("memory that does not begin its file") }
     let id = info.buffer.id
@@ -96,6 +108,17 @@ final class ImportTable {
       foreign: descriptor, byteCount: byteCount, isWritable: info.form != .readOnly
     ) { [weak self] in self?.gone(id) }
     return .shared(WeakMemory(memory))
+  }
+
+  private func makeShadow(
+    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ files: [MemoryFileID: ReadOnlyBuffer.VMMemory],
+    _ acquisition: Acquisition
+  ) throws(GPUError) -> ShadowCopy {
+    let id = info.buffer.id
+    let shadow = try ShadowCopy(info, descriptor, in: files, for: acquisition, allocate: allocate)
+    shadow.tell = { [weak self] in self?.tell($0) }
+    shadow.copied = { [weak self] in self?.done(id, $0) }
+    return shadow
   }
 
   private func memory(of id: BufferID) -> HostMemory? {
@@ -114,9 +137,21 @@ final class ImportTable {
     return memory
   }
 
-  /// Pixels have changed.
+  /// Pixels have changed: of a copy the guest is told when it is up to date, of the memory itself at once.
   func update(_ update: BufferUpdate) {
-    if case .shadow(let shadow) = imports[update.id] { shadow.refresh(update.damage) }
+    guard case .shadow(let shadow) = imports[update.id] else { return tell(update) }
+    shadow.update(update)
+  }
+
+  /// The guest knows how it has a buffer: what waits goes on.
+  func resume(_ id: BufferID) {
+    if case .shadow(let shadow) = imports[id] { shadow.advance() }
+  }
+
+  /// The guest has read a generation: of its copy, or of the owner's memory.
+  func guestIsDone(_ id: BufferID, _ generation: UInt64) {
+    guard case .shadow(let shadow) = imports[id] else { return done(id, generation) }
+    shadow.done(generation)
   }
 
   // MARK: Letting go

@@ -64,12 +64,15 @@ final class PageExports {
 
   /// Offers pages: what keeps them, and the table that says where they are.
   func add(
-    _ pages: GuestPages, of resource: ResourceID, _ layout: PixelLayout, _ ledger: Ledger?
+    _ pages: GuestPages, of resource: ResourceID, _ layout: PixelLayout, images: Int, _ ledger: Ledger?
   ) throws(GPUError) -> (export: PageExport, table: RangeTable, file: SharedDescriptor) {
     guard layout.byteCount <= pages.byteCount else {
       throw .pictureBeyondBlob(layout.size, stride: layout.stride, offset: UInt32(clamping: layout.offset))
     }
-    guard pages.isWhole, let pieces = pages.filePieces(covering: UInt64(layout.byteCount)) else {
+    guard let chain = ImageChain(count: images, byteCount: UInt64(pages.byteCount), layout: layout) else {
+      throw .contextCommand("pages that are not \(images) images")
+    }
+    guard pages.isWhole, let pieces = pages.filePieces(covering: chain.byteCount) else {
       throw .contextCommand("the VM's memory is in no file that others can map")
     }
     do {

@@ -61,7 +61,7 @@ final class BufferEntry {
   var record: BufferRecord {
     BufferRecord(
       buffer: description, memory: memory, owner: owner, name: sharing.name, bytes: bytes, state: state,
-      leases: UInt32(clamping: leases))
+      leases: UInt32(clamping: leases), images: sharing.images)
   }
 }
 

@@ -36,7 +36,7 @@ extension Message {
       .consumerLinkReady, .consumerLink, .linkLatched:
       linkPayloadByteCount
     case .vmRecord(let vm): 224 + LedgerReport.byteCount + 32 * min(vm.scanouts.count, ScanoutIndex.maximumCount)
-    case .bufferRecord: 352
+    case .bufferRecord: 360
     case .displayRecord: 216
     case .clientRecord: 104
     case .frame: 112

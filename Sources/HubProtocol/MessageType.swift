@@ -81,6 +81,7 @@ public enum MessageType: UInt16, Sendable, CaseIterable {
   case bufferDone = 0x0489
   case grantRecord = 0x048a
   case bufferWanted = 0x048b
+  case bufferTaken = 0x048c
   case view = 0x0490
   case screens = 0x0491
   case screenInfo = 0x0492

@@ -67,6 +67,8 @@ extension BufferRecord {
     memory = try MemoryDescription(&reader)
     name = try reader.optionalName()
     trouble = try reader.text(120, "trouble")
+    images = try reader.images()
+    try reader.zero32()
   }
 
   func write(to writer: inout WireWriter) {
@@ -78,6 +80,8 @@ extension BufferRecord {
     memory.write(to: &writer)
     writer.name(name)
     writer.text(trouble, 120)
+    writer.u32(UInt32(clamping: images))
+    writer.u32(0)
   }
 }
 

@@ -134,11 +134,13 @@ public struct BufferRecord: Equatable, Sendable {
   public var leases: UInt32
   /// Who should be shown it and is not, and why, for people; empty when all are.
   public var trouble: String
+  /// How many images of the layout its memory holds.
+  public var images: Int
 
   /// A buffer.
   public init(
     buffer: BufferDescription, memory: MemoryDescription, owner: Party, name: PeerName? = nil, bytes: UInt64,
-    state: State, leases: UInt32, trouble: String = ""
+    state: State, leases: UInt32, trouble: String = "", images: Int = 1
   ) {
     self.buffer = buffer
     self.memory = memory
@@ -148,6 +150,7 @@ public struct BufferRecord: Equatable, Sendable {
     self.state = state
     self.leases = leases
     self.trouble = trouble
+    self.images = images
   }
 }
 

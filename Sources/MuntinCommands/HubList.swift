@@ -31,7 +31,8 @@ struct HubList {
     ])
     for record in buffers {
       table.add([
-        "\(record.buffer.id)", Self.owner(record.owner), "\(record.buffer.layout.size)",
+        "\(record.buffer.id)", Self.owner(record.owner),
+        "\(record.buffer.layout.size)" + (record.images > 1 ? " x\(record.images)" : ""),
         "\(record.buffer.layout.format)",
         ByteText.of(record.bytes), "\(record.memory.side)", "\(record.memory.way)", "\(record.state)",
         "\(record.leases)", "\(record.memory.reason)" + (record.trouble.isEmpty ? "" : "; \(record.trouble)"),
@@ -166,6 +167,7 @@ struct HubList {
       ("trouble", record.trouble.isEmpty ? .null : .string(record.trouble)),
       ("copies", .boolean(record.memory.way == .copy)),
       ("state", .string("\(record.state)")), ("leases", .count(record.leases)),
+      ("images", .count(UInt32(clamping: record.images))),
     ])
   }
 

@@ -35,6 +35,8 @@ public enum GuestError: Error, Equatable, Sendable, CustomStringConvertible {
   case retired
   /// The right to use the buffer has ended.
   case revoked
+  /// A picture that its owner drew over while it was read.
+  case drawnOver(generation: UInt64)
   /// A file with a picture.
   case picture(path: String, reason: String)
   /// A card whose screens another program uses.
@@ -77,6 +79,7 @@ public enum GuestError: Error, Equatable, Sendable, CustomStringConvertible {
       "several have a buffer \(name): \(owners.map(\.description).joined(separator: ", ")); say whose with --owner"
     case .retired: "the buffer's owner took it back, or is gone; its memory reads zeros now"
     case .revoked: "the right to use the buffer was revoked; its memory reads zeros now"
+    case .drawnOver(let generation): "generation \(generation) was drawn over while it was read"
     case .picture(let path, let reason): "\(path): \(reason)"
     case .screenInUse(let path): "another program uses the screens of \(path); end it first"
     case .noScreen(let number, let count): "the card has no screen \(number), but \(count), counted from 0"

@@ -38,4 +38,16 @@ public enum SharedMemory {
     var status = stat()
     return fstat(raw, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
   }
+
+  /// Copies a file's beginning; what the file does not have stays as it is.
+  public static func copyContents(of raw: Int32, into room: UnsafeMutableRawBufferPointer) {
+    var done = 0
+    while done < room.count {
+      let count = retryingInterrupts {
+        pread(raw, room.baseAddress?.advanced(by: done), room.count - done, off_t(done))
+      }
+      guard count > 0 else { return }
+      done += count
+    }
+  }
 }

@@ -65,10 +65,21 @@ import Virtqueue
     #expect(try guest.showBlob(1, stride: 512) == .okNoData)
     #expect(guest.sink.retired == [first])
     for offset: UInt32 in 1...100 { #expect(try guest.showBlob(1, offset: offset * 4) == .okNoData) }
-    #expect(guest.sink.retired.count == 100, "the picture of scanout 1 is still shown")
+    #expect(guest.sink.retired.count == 98, "scanout 1 still shows one, and two other images are kept for a flip")
     #expect(try guest.unref(1) == .okNoData)
     #expect(guest.sink.retired.count == 102 && Set(guest.sink.retired).count == 102)
     #expect(guest.sink.contents.isEmpty)
+  }
+
+  @Test("page flips between three images of a blob give nothing up; when it is not shown any more, one stays")
+  func images() throws {
+    let guest = try Guest()
+    let entries = try guest.pages(12)
+    for id: UInt32 in 1...2 { #expect(try guest.createBlob(id, 12 * 4096, entries) == .okNoData) }
+    for turn: UInt32 in 0..<9 { #expect(try guest.showBlob(1, offset: turn % 3 * 16_384) == .okNoData) }
+    #expect(guest.sink.retired.isEmpty)
+    #expect(try guest.showBlob(2) == .okNoData)
+    #expect(guest.sink.retired.count == 2)
   }
 
   @Test("the UUID that the guest is told is its first picture's")

@@ -133,6 +133,12 @@ final class ChannelGuest {
     }
   }
 
+  /// Turns the loop for as long as something that is on its way needs.
+  func turn() throws {
+    for _ in 0..<20 { try loop.runOnce(timeout: .milliseconds(1)) }
+    collect()
+  }
+
   // MARK: Memory
 
   /// A blob of its own pages, for rings; where it is.

@@ -9,8 +9,7 @@ import Virtqueue
 final class GuestProgram {
   let guest: ChannelGuest
   let context: UInt32
-  private let ring: GuestAddress
-  private var poll: UInt16?
+  private let end: ChannelEnd
   /// What the hub has said and nobody has taken.
   private var heard: [(message: Message, serial: UInt64, blob: Transmission.Identifier?)] = []
   private(set) var isOver = false
@@ -20,11 +19,7 @@ final class GuestProgram {
   init(_ guest: ChannelGuest, context: UInt32, greets: Bool = true, ringByteCount: Int = 4096) throws {
     self.guest = guest
     self.context = context
-    #expect(try guest.run(.contextCreate(nameLength: 0, kind: CrossDomain.capset), context: context) == .okNoData)
-    let base = context * 100
-    _ = try guest.ring(base, context: context)
-    ring = try guest.ring(base + 1, context: context, byteCount: ringByteCount)
-    #expect(try submit(.initialize(queryRing: base, channelRing: base + 1, .hub)) == .okNoData)
+    end = try ChannelEnd(guest, context: context, to: .hub, ringByteCount: ringByteCount)
     guard greets else { return }
     #expect(try say(.hello(Hello(role: .application, name: PeerName("program")!))) == .okNoData)
     guard case .welcome = try hear().message else { throw Failure.noWelcome }
@@ -34,13 +29,9 @@ final class GuestProgram {
 
   // MARK: Talking
 
-  func submit(_ command: CrossDomainCommand) throws -> ResponseCode? {
-    try submit(try #require(command.encoded))
-  }
+  func submit(_ command: CrossDomainCommand) throws -> ResponseCode? { try end.submit(command) }
 
-  func submit(_ bytes: [UInt8]) throws -> ResponseCode? {
-    try guest.run(.submit3D(byteCount: UInt32(bytes.count), fenceCount: 0), tail: bytes, context: context)
-  }
+  func submit(_ bytes: [UInt8]) throws -> ResponseCode? { try end.submit(bytes) }
 
   @discardableResult
   func say(_ message: Message, serial: UInt64 = 0, resource: UInt32? = nil) throws -> ResponseCode? {
@@ -62,14 +53,7 @@ final class GuestProgram {
 
   /// Waits for the ring's next entry.
   func receive() throws -> Transmission {
-    let bytes = try #require(CrossDomainCommand.poll.encoded)
-    let token = try guest.post(
-      .submit3D(byteCount: UInt32(bytes.count), fenceCount: 0), tail: bytes, context: context,
-      ring: CrossDomain.channelRing)
-    try guest.wait { guest.done.contains(token) }
-    let entry = guest.bytes(at: ring, count: 4096)
-    guard case .receive(let transmission) = try entry.withUnsafeBytes({ try CrossDomainCommand.decode($0) }).command
-    else { throw Failure.noWelcome }
+    guard case .receive(let transmission) = try end.next() else { throw Failure.noWelcome }
     return transmission
   }
 
@@ -110,16 +94,16 @@ final class GuestProgram {
 
   /// Offers a fresh picture; its bytes as the guest sees them.
   func export(
-    _ name: String, resource: UInt32, size: Size, at offset: UInt64, isWritable: Bool = false
+    _ name: String, resource: UInt32, size: Size, at offset: UInt64, isWritable: Bool = false, images: Int = 1
   ) throws -> (id: BufferID, bytes: UnsafeMutableRawBufferPointer) {
     let layout = try #require(PixelLayout(size: size, format: .xrgb8888))
-    let byteCount = UInt64(layout.byteCount + 4095) / 4096 * 4096
-    #expect(try guest.hostBlob(resource, 0, byteCount, context: context) == .okNoData)
+    let chain = try #require(ImageChain(count: images, of: layout))
+    #expect(try guest.hostBlob(resource, 0, chain.byteCount, context: context) == .okNoData)
     let bytes = try guest.map(resource, at: offset)
     let offer = BufferOffer(
       buffer: BufferDescription(id: .random(), layout: layout),
-      memory: MemoryDescription(hostFileOf: layout, reason: .hostAllocated), name: PeerName(name),
-      isWritable: isWritable)
+      memory: MemoryDescription(kind: .file, side: .host, reason: .hostAllocated, byteCount: chain.byteCount),
+      name: PeerName(name), isWritable: isWritable, images: images)
     _ = try ask(.offer(offer), resource: resource)
     return (offer.buffer.id, bytes)
   }
@@ -143,10 +127,10 @@ final class GuestProgram {
   /// Acquires a buffer and maps it; what it is, and its bytes as the guest sees them.
   func acquire(
     _ name: String, of owner: String, resource: UInt32, at offset: UInt64, access: BufferAccess = .read,
-    wantsUpdates: Bool = false
+    wantsUpdates: Bool = false, keeps: Bool = false
   ) throws -> (info: BufferInfo, bytes: UnsafeMutableRawBufferPointer) {
     let key = BufferKey.name(PeerName(name)!, owner: Party(.vm, PeerName(owner)!))
-    let answer = try ask(.acquire(Acquisition(key, access: access, wantsUpdates: wantsUpdates)))
+    let answer = try ask(.acquire(Acquisition(key, access: access, wantsUpdates: wantsUpdates, keeps: keeps)))
     guard case .acquired(let info) = answer.message else { throw Failure.unexpected(.application(answer.message)) }
     let blob = try #require(answer.blob)
     #expect(try guest.hostBlob(resource, UInt64(blob.number), UInt64(blob.byteCount), context: context) == .okNoData)

@@ -37,7 +37,7 @@ DEMO = Demo(
     size=(960, 360),
     picture=Path(os.environ.get("MUNTIN_DEMO_PICTURE", PROJECT / "demo-vm.png")),
     limit=300.0,
-    grants=tuple({"owner": f"vm:{vm}", "to": "vm:dash", "display": 0} for vm in PLACES),
+    grants=tuple({"from": f"vm:{vm}", "to": "vm:dash", "display": 0} for vm in PLACES),
 )
 
 

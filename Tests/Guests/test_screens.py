@@ -189,7 +189,7 @@ def pair(up, machines, folder):
     """A guest whose pictures are in its own pages, with a kernel that flushes only what a program marked dirty, and one that may
     see its screen; the display, the owner's painter, and the viewer."""
     places = {"owner": [Screen(0, 0, *SIZE)], "viewer": [Screen(320, 0, *SIZE)]}
-    grant = {"owner": "vm:owner", "to": "vm:viewer", "display": 0}
+    grant = {"from": "vm:owner", "to": "vm:viewer", "display": 0}
     display = up(places, size=(640, 200), limits={"viewer": {"channel": "hub"}}, grants=[grant])
     owner = machines("owner", generic_gpu(display.socket("owner")), version=11, older=True).boot()
     initrd = initrd_with([MUNTIN_GUEST], folder)

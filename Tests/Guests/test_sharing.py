@@ -3,11 +3,14 @@
 Three guests serve all tests of this file: a and b have channels to the hub, c has none."""
 
 import base64
+import hashlib
+import subprocess
 import tempfile
+from pathlib import Path
 
 import pytest
 
-from harness.environment import MUNTIN_GUEST
+from harness.environment import MUNTIN_GUEST, PROJECT
 from harness.pictures import difference, painted
 from harness.sharing import Guests, listed, number_of, said
 from harness.waiting import wait_for
@@ -15,11 +18,20 @@ from harness.waiting import wait_for
 SIZE = 320, 200
 
 
+def fenced_message(folder):
+    """The program that sends a message behind a fence."""
+    made = Path(folder) / "fenced_message"
+    sources = [PROJECT / "Tests/Guests/programs/fenced_message.c", *(PROJECT / "Sources/CDRM").glob("*.c")]
+    compiler = ["cc", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", made, *sources]
+    subprocess.run([*compiler, f"-I{PROJECT}/Sources/CDRM/include", f"-I{PROJECT}/Sources/CDRM"], check=True)
+    return made
+
+
 @pytest.fixture(scope="module")
 def started(built):
     assert MUNTIN_GUEST.is_file(), f"{MUNTIN_GUEST} is missing: build it (make build), or name another in MUNTIN_GUEST"
     with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
-        guests = Guests(folder, [MUNTIN_GUEST])
+        guests = Guests(folder, [MUNTIN_GUEST, fenced_message(folder)])
         try:
             yield guests
         finally:
@@ -36,6 +48,43 @@ def export(guests, name="clock", more="--pattern --frames 3"):
     """Starts an export in a; its id."""
     guests["a"].start(name, f"muntin-guest export {name} --size 320x200 {more}")
     return guests["a"].wait_for_line(name, f"^exported {name} 320x200 XR24 as (.*)").group(1)
+
+
+class Frame:
+    """What a follower in a guest says of a picture: its generation, when it came, which frame it is, and its digest."""
+
+    SAY = "echo frame $MUNTIN_GENERATION $(cut -d\" \" -f1 /proc/uptime) $(head -c1 /run/now | base64) $(md5sum </run/now)"
+
+    def __init__(self, line):
+        _, generation, time, first, digest, *_ = line.split()
+        self.generation, self.time, self.digest = int(generation), float(time), digest
+        self.number = base64.b64decode(first)[0] * pow(37, -1, 256) % 256
+
+    @property
+    def is_whole(self):
+        rgb = painted(SIZE, self.number).tobytes()
+        pixels = bytearray(b"\xff" * (len(rgb) // 3 * 4))
+        pixels[0::4], pixels[1::4], pixels[2::4] = rgb[2::3], rgb[1::3], rgb[0::3]
+        return hashlib.md5(pixels).hexdigest() == self.digest
+
+
+def follow(inside, options, count):
+    """Follows the clock until so many frames have come; these."""
+    inside.start("follow", f"muntin-guest import clock {options} --raw /run/now --follow '{Frame.SAY}'")
+    lines = lambda: [line for line in inside.log("follow").splitlines() if line.startswith("frame ")]
+    wait_for(lambda: len(lines()) >= count or "drawn over" in inside.log("follow"), inside.logs, 60)
+    assert "drawn over" not in inside.log("follow"), inside.log("follow")
+    return [Frame(line) for line in lines()[:count]]
+
+
+def check(frames):
+    """Whether each is whole and they rise; frames a second that their owner drew meanwhile."""
+    assert all(frame.is_whole for frame in frames), [(frame.number, frame.is_whole) for frame in frames]
+    generations = [frame.generation for frame in frames]
+    assert generations == sorted(set(generations)), generations
+    steps = [(after.number - before.number) % 256 for before, after in zip(frames, frames[1:])]
+    assert all(0 < step < 128 for step in steps), f"none is stale: {steps}"
+    return sum(steps) / (frames[-1].time - frames[0].time)
 
 
 def test_a_granted_picture_is_imported_to_the_last_bit(guests):
@@ -89,6 +138,23 @@ def test_every_update_that_is_followed_is_one_whole_frame(guests):
         assert difference(picture, painted(SIZE, frames[-1])) is None
     # Who asks for a buffer gets a generation of its own, of the same frame.
     assert frames == sorted(frames) and len(set(frames)) >= 5
+
+
+@pytest.mark.parametrize("access, images", [("read", 1), ("read", 2), ("read", 3), ("read-write", 3)])
+def test_a_slow_reader_holds_whole_frames_and_their_owner_does_not_wait(guests, access, images):
+    export(guests, more=f"--pattern --rate 30 --images {images} --writable")
+    guests.grant("--name", "clock", "--access", access)
+    rate = check(follow(guests["b"], f"--access {access} --hold 0.4", 8))
+    print(f"{access}, {images} images, each frame held for 0.4 s: the owner draws {rate:.1f} frames a second of 30")
+    assert rate > 12, "who waited for the reader would draw 4 at most"
+
+
+@pytest.mark.parametrize("images, hold", [(1, 0.1), (2, 0.4)])
+def test_an_owner_that_has_no_image_left_waits_and_draws_over_none(guests, images, hold):
+    export(guests, more=f"--pattern --rate 30 --images {images} --writable")
+    guests.grant("--name", "clock", "--access", "read-write")
+    rate = check(follow(guests["b"], f"--access read-write --hold {hold}", 8))
+    print(f"read-write, {images} images, each frame held for {hold} s: the owner draws {rate:.1f} frames a second of 30")
 
 
 def test_a_file_that_changes_is_an_update_of_what_differs(guests):
@@ -224,6 +290,14 @@ def test_end_of_the_importing_machine_leaves_the_owner_alone(guests, end, access
     guests["b"].vm.shell("muntin-guest import clock --png /run/clock.png")
     picture = guests["b"].picture("/run/clock.png")
     assert difference(picture, painted(SIZE, number_of(picture))) is None
+
+
+def test_a_message_leaves_the_guest_when_its_fence_has_signalled(guests):
+    lines = guests["a"].vm.shell("fenced_message /dev/dri/renderD128").splitlines()
+    said = {word: [float(value) for value in values[:1]][0] for word, *values in (line.split() for line in lines)}
+    assert (said["before"], said["after"]) == (0, 1), lines
+    assert said["signalled"] >= 1400, lines
+    assert said["left"] >= said["signalled"] and said["heard"] >= said["left"], lines
 
 
 def test_a_machine_without_a_channel_is_told_what_the_host_must_do(guests):

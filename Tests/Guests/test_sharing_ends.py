@@ -31,7 +31,7 @@ class Stage:
     """The three guests with their programs."""
 
     def __init__(self, folder):
-        grants = [{"owner": "vm:a", "to": "vm:b", "buffer": name, "access": access} for name, access in BUFFERS.items()]
+        grants = [{"from": "vm:a", "to": "vm:b", "buffer": name, "access": access} for name, access in BUFFERS.items()]
         programs = [MUNTIN_GUEST, INSIDE_GUEST]
         self.guests = Guests(folder, programs, channels="abc", grants=grants, memory=256)
         self.up = self.guests.up

@@ -28,7 +28,7 @@ extension MessageSamples {
   }()
   static let info = BufferInfo(
     buffer: buffer, memory: ranges, owner: application, name: name, generation: 77, state: .shared, access: .readWrite,
-    leases: 3, properties: [property])
+    leases: 3, properties: [property], images: 2)
   static let query: BufferQuery = {
     var query = BufferQuery()
     query.cursor = 4711
@@ -91,6 +91,9 @@ extension MessageSamples {
     (.application(.grants(cursor: 9)), 24, false),
     (.application(.cancel(serial: 9)), 24, false),
     (.application(.bufferWanted(id, generation: 5)), 40, false),
+    (.application(.bufferTaken(BufferTaken(id: id, generation: 5, held: 6))), 48, false),
+    (.application(.offer(BufferOffer(buffer: buffer, memory: ranges, images: 3))), 176, true),
+    (.application(.acquire(Acquisition(.id(id), wantsUpdates: true, keeps: true))), 176, false),
     (.application(.accepted(GrantID(rawValue: 9))), 24, false),
     (.application(.accepted(nil)), 24, false),
     (.application(.acquired(info)), 392, true),

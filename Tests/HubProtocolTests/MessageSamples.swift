@@ -111,7 +111,7 @@ enum MessageSamples {
       (.screenshot(nil), 80, false),
       (.listEnd(count: 3, next: 1 << 40), 32, false),
       (.vmRecord(vm), 416, false),
-      (.bufferRecord(bufferRecord), 368, false),
+      (.bufferRecord(bufferRecord), 376, false),
       (.displayRecord(displayRecord), 232, false),
       (.clientRecord(client), 120, false),
       (.frame(buffer, display: name), 128, true),

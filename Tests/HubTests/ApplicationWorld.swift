@@ -14,6 +14,7 @@ final class ApplicationLog: ApplicationClientDelegate {
   var freed: [BufferID] = []
   var lost: [BufferID] = []
   var asked: [UInt64] = []
+  var taken: [BufferTaken] = []
   var links: [HubLinkState] = []
 
   func application(_ client: ApplicationClient, updated update: BufferUpdate, fence: SharedDescriptor?) {
@@ -26,6 +27,7 @@ final class ApplicationLog: ApplicationClientDelegate {
     self.done.append((done, fence))
   }
   func application(_ client: ApplicationClient, freed id: BufferID) { freed.append(id) }
+  func application(_ client: ApplicationClient, taken: BufferTaken) { self.taken.append(taken) }
   func application(_ client: ApplicationClient, lostControlOf id: BufferID) { lost.append(id) }
   func application(_ client: ApplicationClient, isAskedFor id: BufferID, since generation: UInt64) {
     asked.append(generation)

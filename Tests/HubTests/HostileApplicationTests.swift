@@ -156,7 +156,8 @@ import Testing
     arguments: [
       ("17 properties", 148, 17), ("properties that are not there", 148, 1), ("an unknown flag", 144, 4),
       ("flags that exclude each other", 144, 3),
-      ("a reserved field", 152, 1), ("a name without an end", 143, 65), ("an unknown memory kind", 48, 7),
+      ("a reserved field", 156, 1), ("too many images", 152, 4), ("a name without an end", 143, 65),
+      ("an unknown memory kind", 48, 7),
     ] as [(String, Int, UInt8)])
   func `an offer with a bad field ends its sender`(what: String, offset: Int, value: UInt8) throws {
     let world = try World()

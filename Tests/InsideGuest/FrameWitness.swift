@@ -10,16 +10,13 @@ import Platform
 /// Says `frame GENERATION JUDGED OVERTAKEN` from time to time, `away REASON` when there is no buffer, and goes on when there
 /// is one again; and `WRONG ...` of what should never be.
 final class FrameWitness {
-  /// Frames in a row that tell how generations and frames go together.
-  private static let calibration = 3
-
   private let name: BufferName
   private let access: BufferAccess
   private var judged = 0, overtaken = 0
   private var lastLine = MonotonicTime(nanoseconds: 0)
   private var lastReason = ""
-  /// Generation minus frame, of this lease, and how often in a row it was so.
-  private var distance: (value: UInt64, count: Int)?
+  /// The last frame of this lease.
+  private var last: UInt64?
 
   init(name: String, owner: String, access: String) throws {
     guard let name = PeerName(name), let owner = PeerName(owner), let access = BufferAccess(access) else {
@@ -43,7 +40,7 @@ final class FrameWitness {
 
   private func follow() throws(GuestError) {
     let importer = try Importer(name, access: access, try Conversation(try GraphicsCard.open(nil)))
-    distance = nil
+    last = nil
     var next = try importer.nextUpdate(until: .now + .seconds(3600))
     lastReason = ""
     while let update = next {
@@ -65,7 +62,7 @@ final class FrameWitness {
     }
     let next = try importer.nextUpdate(until: .now + .milliseconds(20))
     judged += 1
-    checkAge(frame, update.generation, isNewest: next == nil)
+    checkAge(frame, update.generation)
     report(update.generation)
     return next
   }
@@ -81,16 +78,11 @@ final class FrameWitness {
     return next
   }
 
-  /// A frame is that of the generation, or newer: an owner gives who asks for the buffer a generation without a new frame,
-  /// but one lease asks once.
-  private func checkAge(_ frame: UInt64, _ generation: UInt64, isNewest: Bool) {
-    let distance = (generation &- frame) & 255
-    guard let known = self.distance, known.count >= Self.calibration else {
-      guard isNewest else { return self.distance = nil }
-      let count = self.distance.map { $0.value == distance ? $0.count + 1 : 1 } ?? 1
-      return self.distance = (distance, count)
-    }
-    let age = (distance &- known.value) & 255
+  /// Frames rise with generations: an owner gives who asks for the buffer a generation without a new frame, but none of
+  /// before.
+  private func checkAge(_ frame: UInt64, _ generation: UInt64) {
+    let age = last.map { ($0 &- frame) & 255 } ?? 0
+    last = frame
     if age > 0 && age < 128 { say("WRONG generation \(generation) of \(name): a frame that is older by \(age)") }
   }
 

@@ -9,7 +9,7 @@ final class Application {
 
   enum Kind: UInt32 {
     case connected = 1, disconnected, refused, offered, acquired, granted, accepted, info, grantRecord, listEnd,
-      requirements, updated, revoked, retired, done, freed, stillMapped, wanted
+      requirements, updated, revoked, retired, done, freed, stillMapped, wanted, taken
   }
 
   struct Event {
@@ -96,7 +96,7 @@ final class Application {
   @discardableResult
   func offer(
     _ name: String? = "front", width: UInt32 = 64, height: UInt32 = 48, properties: [(String, String)] = [],
-    isWritable: Bool = false, id: [UInt8]? = nil, memory: muntin_memory? = nil
+    isWritable: Bool = false, id: [UInt8]? = nil, memory: muntin_memory? = nil, images: UInt32 = 1
   ) -> (result: Int32, buffer: OpaquePointer?) {
     var buffer: OpaquePointer?
     let list = properties.map { property($0.0, $0.1) }
@@ -106,7 +106,7 @@ final class Application {
         withOptional(id) { id in
           var offer = muntin_offer(
             id: id, layout: layout, name: name, properties: list.baseAddress, property_count: list.count,
-            writable: isWritable)
+            writable: isWritable, images: images)
           guard var memory else { return muntin_buffer_offer(raw, &offer, &buffer) }
           return muntin_buffer_offer_memory(raw, &offer, &memory, &buffer)
         }

@@ -43,7 +43,7 @@ extension Library {
       let text = try project("Documentation/protocol.md")
       let header = try project("Library/source/wire.h")
       let types = header.matches(of: /([A-Z_]+) = (0x[0-9a-f]{4})/)
-      #expect(types.count == 30)
+      #expect(types.count == 31)
       for type in types {
         let name = type.1 == "ERROR_MESSAGE" ? "ERROR" : type.1
         #expect(text.contains("\(type.2) \(name)"), "\(name)")

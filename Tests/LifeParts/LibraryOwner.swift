@@ -20,7 +20,7 @@ struct LibraryOwner {
     let layout = muntin_layout(width: 64, height: 64, format: 0x3432_5258, stride: 256, offset: 0, modifier: 0)
     bufferName.withCString {
       var offer = muntin_offer(
-        id: nil, layout: layout, name: $0, properties: nil, property_count: 0, writable: isWritable)
+        id: nil, layout: layout, name: $0, properties: nil, property_count: 0, writable: isWritable, images: 1)
       if muntin_buffer_offer(hub, &offer, &buffer) != 0 { exit(1) }
     }
     memset(muntin_buffer_pixels(buffer), 7, Self.byteCount)

@@ -29,6 +29,11 @@ import Testing
       ["gpu", "--socket-path", "/tmp/x", "--hub", "/tmp/h", "--channel", "hub", "--host-visible", "0"],
       "leave out --host-visible 0"
     ),
+    (
+      ["gpu", "--socket-path", "/tmp/x", "--wayland", "/tmp/w", "--host-visible", "0"],
+      "--wayland needs a host-visible region"
+    ),
+    (["gpu", "--socket-path", "/tmp/x", "--wayland", ""], "a socket's path has 1 to 107 bytes"),
     (["gpu", "--socket-path", "/tmp/x", "--vm", ""], "a name has 1 to 63 bytes"),
     (["gpu", "--socket-path", ""], "a socket's path has 1 to 107 bytes"),
     (

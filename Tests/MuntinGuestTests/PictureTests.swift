@@ -104,6 +104,23 @@ private final class Memory {
     #expect(try drawing.draw(into: memory.bytes) == nil, "a file that is half written is read later")
   }
 
+  @Test func anImageThatWasNotDrawnForAWhileIsBroughtUpToDate() throws {
+    let folder = try ScratchFolder()
+    let file = PictureFile.raw("\(folder.path)/picture")
+    var picture = try noise(Size(width: 16, height: 16), .xrgb8888)
+    let layout = try #require(PixelLayout(size: Size(width: 16, height: 16), format: .xrgb8888))
+    var drawing = FrameDrawing(.file(file), layout, images: 3)
+    let images = (0..<3).map { _ in Memory(layout.byteCount) }
+    for (frame, image) in [0, 1, 0, 0, 2, 1].enumerated() {
+      picture.bytes[4 * (16 * frame + 2)] ^= 1
+      try file.write(picture)
+      let damage = try drawing.draw(into: images[image].bytes, image: image)
+      let new = Rectangle(x: 2, y: UInt32(frame), width: 1, height: 1)
+      #expect(damage == (frame == 0 ? Rectangle(layout.size) : new), "since the frame before, whatever the image shows")
+      #expect(Pixels(copying: UnsafeRawBufferPointer(images[image].bytes), layout) == picture)
+    }
+  }
+
   @Test func aFileThatCannotBeReadIsNamed() throws {
     let layout = try #require(PixelLayout(size: Size(width: 8, height: 8), format: .xrgb8888))
     var drawing = FrameDrawing(.file(.png("/nothing/here.png")), layout)

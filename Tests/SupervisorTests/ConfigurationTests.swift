@@ -32,6 +32,7 @@ let fullConfiguration = """
   host_visible = "1G"
   blob_alignment = "16K"
   channel = "hub"
+  wayland = "wayland-0"
   share_displays = true
   limits = { buffers = 100, imported = "1G", guest_memory = 4096 }
   command = [
@@ -78,13 +79,13 @@ let fullConfiguration = """
   user = "root"
 
   [[grant]]
-  owner = "application:camera"
+  from = "application:camera"
   buffer = "front"
   to = "vm:alpha"
   access = "read-write"
 
   [[grant]]
-  owner = "vm:alpha"
+  from = "vm:alpha"
   to = "display:wall"
   """
 
@@ -146,7 +147,8 @@ func error(in text: String) -> ConfigurationError? {
     #expect(alpha.memoryLimit == 256 << 20)
     #expect(
       alpha.allocation == .host && alpha.heap == "system" && alpha.hostVisible == 1 << 30
-        && alpha.blobAlignment == .pages16K && alpha.channel == .hub && alpha.sharesDisplays)
+        && alpha.blobAlignment == .pages16K && alpha.channel == .hub && alpha.sharesDisplays
+        && alpha.wayland == "/etc/muntin/wayland-0")
     #expect(alpha.limits == ["buffers": 100, "imported": 1 << 30, "guest_memory": 4096])
     #expect(
       alpha.scanouts == [
@@ -175,7 +177,7 @@ func error(in text: String) -> ConfigurationError? {
   }
 
   @Test func aScreenMayBeGranted() throws {
-    let more = "[[grant]]\nowner = \"vm:beta\"\nto = \"vm:alpha\"\ndisplay = 1\n"
+    let more = "[[grant]]\nfrom = \"beta\"\nto = \"vm:alpha\"\ndisplay = 1\n"
     let (alpha, beta) = (Configuration.Party(kind: .vm, name: "alpha"), Configuration.Party(kind: .vm, name: "beta"))
     let read = try configuration(fullConfiguration + "\n" + more)
     #expect(read.grants.last == .init(owner: beta, grantee: alpha, display: 1, access: .read))
@@ -238,6 +240,9 @@ func error(in text: String) -> ConfigurationError? {
     (configuration(machine: "blob_alignment = \"8K\""), 10, "cannot be \"8K\""),
     (configuration(machine: "channel = \"wayland\""), 10, "cannot be \"wayland\"; it takes \"hub\""),
     (configuration(machine: "channel = \"hub\"\nhost_visible = \"0\""), 10, "channel needs a host-visible region"),
+    (configuration(machine: "wayland = \"w\"\nhost_visible = \"0\""), 10, "wayland needs a host-visible region"),
+    (configuration(machine: "wayland = \"\""), 10, "it takes a path"),
+    (configuration(machine: "wayland = \"/\(String(repeating: "w", count: 107))\""), 10, "of at most 107 bytes"),
     (configuration(machine: "memory_limit = 1.5"), 10, "is a number with a fraction"),
     (configuration(machine: "command = []"), 10, "cannot be without a program"),
     (configuration(machine: "command = [\n\"a\",\n3]"), 12, "must be an array of strings, but is an integer"),
@@ -275,37 +280,37 @@ func error(in text: String) -> ConfigurationError? {
       configuration(more: "[[application]]\nname = \"a\"\n[[application]]\nname = \"a\""), 21,
       "application \"a\" is there already, on line 19"
     ),
-    (configuration(more: "[[grant]]\nowner = \"vm:alpha\""), 18, "[[grant]] needs the key \"to\""),
+    (configuration(more: "[[grant]]\nfrom = \"vm:alpha\""), 18, "[[grant]] needs the key \"to\""),
     (
-      configuration(more: "[[grant]]\nowner = \"alpha\"\nto = \"vm:alpha\""), 19,
-      "it takes \"vm:NAME\", \"application:NAME\" or \"display:NAME\""
+      configuration(more: "[[grant]]\nfrom = \"program:alpha\"\nto = \"vm:alpha\""), 19,
+      "it takes a VM's name, \"vm:NAME\", \"application:NAME\" or \"display:NAME\""
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"vm:alhpa\"\nto = \"application:x\""), 19,
+      configuration(more: "[[grant]]\nfrom = \"vm:alhpa\"\nto = \"application:x\""), 19,
       "there is no vm:alhpa; there is \"alpha\""
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"application:x\"\naccess = \"all\""), 21,
+      configuration(more: "[[grant]]\nfrom = \"vm:alpha\"\nto = \"application:x\"\naccess = \"all\""), 21,
       "it takes \"read\" or \"read-write\""
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 16"), 21,
+      configuration(more: "[[grant]]\nfrom = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 16"), 21,
       "\"display\" cannot be 16; it takes 0 to 15"
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"application:x\"\nto = \"vm:alpha\"\ndisplay = 0"), 21,
+      configuration(more: "[[grant]]\nfrom = \"application:x\"\nto = \"vm:alpha\"\ndisplay = 0"), 21,
       "the owner is no VM"
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"application:x\"\ndisplay = 0"), 20,
+      configuration(more: "[[grant]]\nfrom = \"vm:alpha\"\nto = \"application:x\"\ndisplay = 0"), 20,
       "\"to\" takes a VM beside \"display\""
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 0\nbuffer = \"x\""), 21,
+      configuration(more: "[[grant]]\nfrom = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 0\nbuffer = \"x\""), 21,
       "make two grants"
     ),
     (
-      configuration(more: "[[grant]]\nowner = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 0\naccess = \"read-write\""),
+      configuration(more: "[[grant]]\nfrom = \"vm:alpha\"\nto = \"vm:alpha\"\ndisplay = 0\naccess = \"read-write\""),
       22, "\"access\" takes \"read\" for a display"
     ),
     (configuration(machine: "share_displays = true"), 10, "means nothing without \"channel\""),

@@ -42,6 +42,9 @@ int cdrm_export(int card, uint32_t handle, int *descriptor);
 // Commands for the context; with a ring below 64 they end with a fence on it.
 int cdrm_submit(int card, const void *commands, uint32_t byte_count, uint32_t ring);
 enum { CDRM_NO_RING = 64 };
+// The same, with fences by descriptors (sync_file): the commands leave when in_fence has signalled, for which the call
+// waits (-1: none); *out_fence signals when they are done, on a ring when the host has something to say there (NULL: none).
+int cdrm_submit_fenced(int card, const void *commands, uint32_t byte_count, uint32_t ring, int in_fence, int *out_fence);
 // Reads the events that are there and drops them; how many bytes they had. Waits when there is none.
 int cdrm_read_events(int card);
 

@@ -94,10 +94,18 @@ extension GPUDevice {
       throw .rectangleOutside(command.source, of: layout.size)
     }
     let picture = try blob.picture(of: layout)
+    let former = scanouts[index].resource
     if scanouts[index].show(blob, picture, command.source) {
       sink.scanoutChanged(command.scanout, to: ScanoutContent(picture: picture, source: command.source))
     }
     retirePictures(of: blob, but: picture)
+    if former !== blob { retireOtherImages(of: former) }
+  }
+
+  /// A scanout has turned away from a resource: one picture of it is enough from now on.
+  func retireOtherImages(of former: GuestResource?) {
+    guard let blob = former as? Blob, blob.pictures.count > 1 else { return }
+    retirePictures(of: blob, but: blob.pictures[blob.pictures.count - 1])
   }
 
   private func layout(of command: Command.SetScanoutBlob, in blob: Blob) throws(GPUError) -> PixelLayout {
@@ -145,14 +153,20 @@ extension GPUDevice {
     }
   }
 
-  /// Gives those pictures of a blob up that no scanout shows. By index, since a page flip must not allocate, whatever
-  /// the optimiser makes of a closure or an iterator.
+  /// Gives those pictures of a blob up that no scanout shows, but for the newest and, while the blob is shown, its other
+  /// images: what a page flip turns to next. By index, since a page flip must not allocate, whatever the optimiser makes of
+  /// a closure or an iterator.
   private func retirePictures(of blob: Blob, but newest: Picture?) {
     var index = blob.pictures.count
+    var spared = blob.scanouts == 0 ? 0 : ImageChain.maximumCount - 1
     while index > 0 {
       index -= 1
       let picture = blob.pictures[index]
       if picture === newest || isShown(picture) { continue }
+      if spared > 0, let newest, picture.isOtherImage(than: newest) {
+        spared -= 1
+        continue
+      }
       blob.removePicture(at: index)
       sink.pictureRetired(picture)
     }

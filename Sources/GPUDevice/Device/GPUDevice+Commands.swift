@@ -111,13 +111,17 @@ extension GPUDevice {
       throw .rectangleOutside(source, of: resource.size)
     }
     try makeUsable(resource, for: scanouts[index].mask)
+    let former = scanouts[index].resource
     guard let picture = resource.picture, scanouts[index].show(resource, picture, source) else { return }
     sink.scanoutChanged(id, to: ScanoutContent(picture: picture, source: source))
+    retireOtherImages(of: former)
   }
 
   func turnOff(_ id: ScanoutID) {
+    let former = scanouts[Int(id.rawValue)].resource
     guard scanouts[Int(id.rawValue)].show(nil, nil, .empty) else { return }
     sink.scanoutChanged(id, to: nil)
+    retireOtherImages(of: former)
   }
 
   private func flush(_ id: ResourceID, _ rectangle: Rectangle, isFenced: Bool) throws(GPUError) {

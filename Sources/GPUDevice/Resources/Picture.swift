@@ -29,6 +29,11 @@ public final class Picture {
     self.init(id: buffer.id, layout: buffer.layout, memory: .host(buffer))
   }
 
+  /// Whether it differs from another picture of the same memory by its place alone.
+  func isOtherImage(than other: Picture) -> Bool {
+    layout.size == other.layout.size && layout.format == other.layout.format && layout.stride == other.layout.stride
+  }
+
   /// Copies a rectangle's pixels out, row after row, `stride` bytes apart, from wherever they are.
   ///
   /// - Returns: whether they could be read: a VMM may have taken the memory away.

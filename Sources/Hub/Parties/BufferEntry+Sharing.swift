@@ -36,7 +36,7 @@ extension BufferEntry {
     BufferInfo(
       buffer: description, memory: memory, owner: owner, name: sharing.name, generation: sharing.generation,
       state: state, access: access, form: access == .read ? form : nil, leases: UInt32(clamping: life.leases),
-      properties: sharing.properties)
+      properties: sharing.properties, images: sharing.images)
   }
 
   /// Whether a query asks for it.

@@ -21,6 +21,10 @@ final class Lease {
   private var fence: SharedDescriptor?
   private var hasUpdate = false
   private var notice = Notice.none
+  /// Of several images: what the holder was told of and has not said DONE of; what it still shows; 0: nothing.
+  private var given: UInt64 = 0
+  private var kept: UInt64 = 0
+  private var keeps: Bool
 
   /// What the holder has read.
   private(set) var doneGeneration: UInt64
@@ -40,9 +44,13 @@ final class Lease {
     self.charge = charge
     access = acquisition.access
     wantsUpdates = acquisition.wantsUpdates
+    keeps = acquisition.keeps
     doneGeneration = entry.sharing.generation
     damage = entry.wholePicture
   }
+
+  /// Generations of several images that must stay as they are.
+  var held: [UInt64] { [given, kept].filter { $0 > 0 } }
 
   /// The holder got the memory once more, in that form.
   func note(_ form: ReadForm?) {
@@ -59,6 +67,26 @@ final class Lease {
     damage = entry.wholePicture
     hasUpdate = false
     fence = nil
+    given = 0
+    kept = 0
+  }
+
+  /// Of several images the newest is whole, and stays so until there is a newer one: a new reader is told of it at once.
+  /// False with one image, which its owner may be drawing just now.
+  func noteNewest() -> Bool {
+    let sharing = entry.sharing
+    guard sharing.isChain, sharing.generation > 0 else { return sharing.isChain }
+    doneGeneration = sharing.generation - 1
+    note(entry.wholePicture, sharing.fence)
+    return true
+  }
+
+  /// Whether the holder shows what it has said DONE of.
+  func set(keeps: Bool) {
+    self.keeps = keeps
+    guard !keeps, kept > 0 else { return }
+    kept = 0
+    entry.sharing.noteLessIsHeld()
   }
 
   func note(_ damage: Rectangle, _ fence: SharedDescriptor?) {
@@ -86,12 +114,14 @@ final class Lease {
 
   /// Tells the holder; false when its socket is full, and the rest stays noted.
   func tellHolder() -> Bool {
-    if hasUpdate && !entry.isRetired {
+    // Of several images it reads one at a time, so that its owner knows which.
+    if hasUpdate && !entry.isRetired && given == 0 {
       let update = BufferUpdate(id: entry.id, damage: damage, generation: entry.sharing.generation)
       guard holder.send(.updated(update), descriptor: fence) else { return false }
       damage = .empty
       fence = nil
       hasUpdate = false
+      if entry.sharing.isChain { given = entry.sharing.generation }
     }
     return tellNotice()
   }
@@ -115,7 +145,17 @@ final class Lease {
     doneGeneration = generation
     doneFence = fence
     hasDone = true
+    takeBack(generation)
     return true
+  }
+
+  /// What was given is read, or kept in place of what was kept before; the next may be given.
+  private func takeBack(_ generation: UInt64) {
+    guard given > 0, generation >= given else { return }
+    kept = keeps ? given : 0
+    given = 0
+    entry.sharing.noteLessIsHeld()
+    if hasUpdate { holder.list(self) }
   }
 
   /// Tells the owner how far this holder is; false when its socket is full.

@@ -47,16 +47,24 @@ extension PartyEndpoint {
     let lease = Lease(hub.shared.nextLease(), of: entry, for: self, acquisition, charge: charge)
     leases[entry.id] = lease
     entry.sharing.add(lease)
-    if acquisition.wantsUpdates { entry.ownerEndpoint?.noteWanted(entry) }
+    if acquisition.wantsUpdates { noteNewReader(lease) }
   }
 
   /// The same buffer is asked for again, for other access or with other flags.
   private func renew(_ lease: Lease, _ acquisition: Acquisition) {
     // What it got before, it may still have: a right that ends is missed for as long as the lease lasts.
     lease.access = max(lease.access, acquisition.access)
-    guard lease.entry.sharing.set(lease, wantsUpdates: acquisition.wantsUpdates) else { return }
-    let owner = lease.entry.ownerEndpoint
-    if acquisition.wantsUpdates { owner?.noteWanted(lease.entry) } else { owner?.list(lease.entry) }
+    let (entry, owner) = (lease.entry, lease.entry.ownerEndpoint)
+    lease.set(keeps: acquisition.keeps)
+    if entry.sharing.set(lease, wantsUpdates: acquisition.wantsUpdates), acquisition.wantsUpdates {
+      noteNewReader(lease)
+    }
+    owner?.list(entry)
+  }
+
+  /// A reader waits for its first picture: of several images the newest, of one image what its owner says next.
+  private func noteNewReader(_ lease: Lease) {
+    if !lease.noteNewest() { lease.entry.ownerEndpoint?.noteWanted(lease.entry) }
   }
 
   func release(_ id: BufferID) {

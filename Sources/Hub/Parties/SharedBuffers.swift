@@ -50,6 +50,9 @@ final class SharedBuffers {
       throw Refusal(.badBuffer, reason: "ranges cannot be granted for writing")
     }
     let checked = try CheckedMemory(offer.memory, of: offer.buffer.layout, readable, in: endpoint.memories)
+    guard ImageChain(count: offer.images, byteCount: offer.memory.byteCount, layout: offer.buffer.layout) != nil else {
+      throw Refusal(.badBuffer, reason: "the memory is not \(offer.images) equal shares of whole pages for its layout")
+    }
     guard let file = FileIdentity(of: given.raw) else { throw Refusal(.badBuffer, reason: "not a file") }
     // A VM charges itself and reports it (VM_LEDGER).
     let charge =
@@ -57,7 +60,7 @@ final class SharedBuffers {
       ? nil : try accounts.charge(file, byteCount: Int(clamping: checked.byteCount), to: endpoint.party)
     let sharing = BufferSharing(
       name: offer.name, properties: offer.properties, writable: offer.canWrite ? given : nil,
-      isWritable: offer.isWritable)
+      isWritable: offer.isWritable, images: offer.images)
     return BufferEntry(
       offer.buffer, offer.memory, checked, owner: endpoint.party, endpoint: endpoint, sharing: sharing, charge: charge)
   }

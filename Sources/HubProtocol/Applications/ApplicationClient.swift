@@ -16,6 +16,8 @@ public protocol ApplicationClientDelegate: AnyObject {
   /// Somebody new waits for a whole picture of an own buffer; generation: the newest that the hub knows of. Where nothing
   /// is being drawn, an update without damage hands it out.
   func application(_ client: ApplicationClient, isAskedFor id: BufferID, since generation: UInt64)
+  /// Into which images of an own buffer with several must not be drawn.
+  func application(_ client: ApplicationClient, taken: BufferTaken)
   /// The hub came or went. With it go all leases; what was offered is offered again.
   func application(_ client: ApplicationClient, link: HubLinkState)
 }
@@ -33,6 +35,8 @@ extension ApplicationClientDelegate {
   public func application(_ client: ApplicationClient, lostControlOf id: BufferID) {}
   /// Nothing.
   public func application(_ client: ApplicationClient, isAskedFor id: BufferID, since generation: UInt64) {}
+  /// Nothing.
+  public func application(_ client: ApplicationClient, taken: BufferTaken) {}
   /// Nothing.
   public func application(_ client: ApplicationClient, link: HubLinkState) {}
 }
@@ -286,6 +290,7 @@ extension ApplicationClient: HubLinkClient {
     case .bufferDone(let done): delegate?.application(self, done: done, fence: descriptor)
     case .bufferRevoked(let id): delegate?.application(self, lostControlOf: id)
     case .bufferWanted(let id, let generation): delegate?.application(self, isAskedFor: id, since: generation)
+    case .bufferTaken(let taken): delegate?.application(self, taken: taken)
     default: answer(serial, .success(message), descriptor)
     }
   }

@@ -21,7 +21,7 @@ extension ApplicationMessage {
       248 + 128 * min(info.properties.count, BufferProperty.maximumCount)
     case .revoked, .retired: 24
     case .queryEnd: 16
-    case .bufferDone: 32
+    case .bufferDone, .bufferTaken: 32
     case .grantRecord: 248
     }
   }
@@ -73,6 +73,7 @@ extension ApplicationMessage {
     case .grantRecord: self = .grantRecord(try GrantRecord(&reader))
     case .screenInfo: self = .screenInfo(try ScreenInfo(&reader))
     case .bufferWanted: self = .bufferWanted(try reader.bufferID(), generation: try reader.u64())
+    case .bufferTaken: self = .bufferTaken(try BufferTaken(&reader))
     default: self = .bufferRevoked(try reader.bufferID())
     }
   }
@@ -123,6 +124,7 @@ extension ApplicationMessage {
       writer.u32(0)
       writer.u64(next)
     case .bufferDone(let done): done.write(to: &writer)
+    case .bufferTaken(let taken): taken.write(to: &writer)
     case .grantRecord(let grant): grant.write(to: &writer)
     }
   }
@@ -143,7 +145,8 @@ extension BufferOffer {
     isWritable = flags == 1
     isShareable = flags == 2
     let count = try reader.u32()
-    try reader.zero64()
+    images = try reader.images()
+    try reader.zero32()
     properties = try reader.properties(count)
   }
 
@@ -153,7 +156,8 @@ extension BufferOffer {
     writer.name(name)
     writer.u32(isWritable ? 1 : isShareable ? 2 : 0)
     writer.u32(UInt32(min(properties.count, BufferProperty.maximumCount)))
-    writer.u64(0)
+    writer.u32(UInt32(clamping: images))
+    writer.u32(0)
     writer.properties(properties)
   }
 }
@@ -176,16 +180,17 @@ extension Acquisition {
   init(_ reader: inout WireReader) throws(ProtocolError) {
     key = try reader.bufferKey()
     access = try reader.access()
-    let flags = try reader.flags(3)
+    let flags = try reader.flags(7)
     wantsUpdates = flags & 1 != 0
     waits = flags & 2 != 0
+    keeps = flags & 4 != 0
     if waits, case .id = key { throw reader.bad("flags") }
   }
 
   func write(to writer: inout WireWriter) {
     writer.bufferKey(key)
     writer.u32(access.rawValue)
-    writer.u32((wantsUpdates ? 1 : 0) | (waits ? 2 : 0))
+    writer.u32((wantsUpdates ? 1 : 0) | (waits ? 2 : 0) | (keeps ? 4 : 0))
   }
 }
 
@@ -258,7 +263,7 @@ extension BufferInfo {
     access = try reader.access()
     leases = try reader.u32()
     let count = try reader.u32()
-    try reader.zero32()
+    images = try reader.images()
     form = try reader.readForm(ReadForm.allCases)
     properties = try reader.properties(count)
   }
@@ -273,7 +278,7 @@ extension BufferInfo {
     writer.u32(access.rawValue)
     writer.u32(leases)
     writer.u32(UInt32(min(properties.count, BufferProperty.maximumCount)))
-    writer.u32(0)
+    writer.u32(UInt32(clamping: images))
     writer.u32(form?.rawValue ?? 0)
     writer.properties(properties)
   }
@@ -292,6 +297,23 @@ extension BufferDone {
     writer.u64(generation)
     writer.u32(holder)
     writer.u32(remaining)
+  }
+}
+
+extension BufferTaken {
+  init(_ reader: inout WireReader) throws(ProtocolError) {
+    id = try reader.bufferID()
+    generation = try reader.u64()
+    held = try reader.u32()
+    guard held < 1 << UInt32(ImageChain.maximumCount) else { throw reader.bad("images") }
+    try reader.zero32()
+  }
+
+  func write(to writer: inout WireWriter) {
+    writer.bufferID(id)
+    writer.u64(generation)
+    writer.u32(held)
+    writer.u32(0)
   }
 }
 

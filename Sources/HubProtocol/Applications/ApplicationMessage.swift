@@ -35,6 +35,7 @@ public enum ApplicationMessage: Equatable, Sendable {
   case bufferRevoked(BufferID)
   /// The newest generation that the hub knows of.
   case bufferWanted(BufferID, generation: UInt64)
+  case bufferTaken(BufferTaken)
   case screenInfo(ScreenInfo)
 
   /// Its number.
@@ -69,6 +70,7 @@ public enum ApplicationMessage: Equatable, Sendable {
     case .grantRecord: .grantRecord
     case .bufferRevoked: .bufferRevoked
     case .bufferWanted: .bufferWanted
+    case .bufferTaken: .bufferTaken
     }
   }
 }
@@ -87,17 +89,20 @@ public struct BufferOffer: Equatable, Sendable {
   public var isShareable = false
   /// Its free properties, with different names.
   public var properties: [BufferProperty]
+  /// How many images of the layout the memory holds, 1 to 3.
+  public var images: Int
 
   /// A buffer.
   public init(
     buffer: BufferDescription, memory: MemoryDescription, name: PeerName? = nil, isWritable: Bool = false,
-    properties: [BufferProperty] = []
+    properties: [BufferProperty] = [], images: Int = 1
   ) {
     self.buffer = buffer
     self.memory = memory
     self.name = name
     self.isWritable = isWritable
     self.properties = properties
+    self.images = images
   }
 }
 
@@ -134,13 +139,18 @@ public struct Acquisition: Equatable, Sendable {
   public var wantsUpdates: Bool
   /// Whether the answer waits until there is such a buffer.
   public var waits: Bool
+  /// Whether a generation is still read after DONE, until DONE of a newer one: for who shows pictures.
+  public var keeps: Bool
 
   /// A request.
-  public init(_ key: BufferKey, access: BufferAccess = .read, wantsUpdates: Bool = false, waits: Bool = false) {
+  public init(
+    _ key: BufferKey, access: BufferAccess = .read, wantsUpdates: Bool = false, waits: Bool = false, keeps: Bool = false
+  ) {
     self.key = key
     self.access = access
     self.wantsUpdates = wantsUpdates
     self.waits = waits
+    self.keeps = keeps
   }
 }
 
@@ -231,12 +241,14 @@ public struct BufferInfo: Equatable, Sendable {
   public var leases: UInt32
   /// Its free properties.
   public var properties: [BufferProperty]
+  /// How many images of the layout the memory holds, 1 to 3.
+  public var images: Int
 
   /// A buffer.
   public init(
     buffer: BufferDescription, memory: MemoryDescription, owner: Party, name: PeerName?, generation: UInt64,
     state: BufferRecord.State, access: BufferAccess, form: ReadForm? = nil, leases: UInt32,
-    properties: [BufferProperty]
+    properties: [BufferProperty], images: Int = 1
   ) {
     self.state = state
     self.buffer = buffer
@@ -248,6 +260,7 @@ public struct BufferInfo: Equatable, Sendable {
     self.form = form
     self.leases = leases
     self.properties = properties
+    self.images = images
   }
 }
 
@@ -268,6 +281,23 @@ public struct BufferDone: Equatable, Sendable {
     self.generation = generation
     self.holder = holder
     self.remaining = remaining
+  }
+}
+
+/// BUFFER_TAKEN: into which images of its buffer an owner must not draw.
+public struct BufferTaken: Equatable, Sendable {
+  /// Which buffer.
+  public var id: BufferID
+  /// Only this generation or a newer one is given to anybody from now on; 0: none was published.
+  public var generation: UInt64
+  /// Images that somebody holds, as bits.
+  public var held: UInt32
+
+  /// What is taken.
+  public init(id: BufferID, generation: UInt64, held: UInt32) {
+    self.id = id
+    self.generation = generation
+    self.held = held
   }
 }
 

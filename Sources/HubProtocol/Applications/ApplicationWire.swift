@@ -69,6 +69,13 @@ extension WireReader {
     }
   }
 
+  /// A count of images; 0 stands for 1.
+  mutating func images() throws(ProtocolError) -> Int {
+    let count = try u32()
+    guard count <= UInt32(ImageChain.maximumCount) else { throw bad("count of images") }
+    return max(Int(count), 1)
+  }
+
   /// What a grant lets do, and the screen that it is about, if it is about one: that is only read.
   mutating func grantAccess() throws(ProtocolError) -> (access: BufferAccess, scanout: ScanoutIndex?) {
     let word = try u32()

@@ -27,8 +27,12 @@ public struct Party: Hashable, Comparable, Sendable, CustomStringConvertible {
     self.name = name
   }
 
-  /// Reads "vm:alpha", "application:camera" or "display:wall".
+  /// Reads "vm:alpha", "application:camera" or "display:wall"; "alpha" is a VM.
   public init?(_ text: some StringProtocol) {
+    if !text.contains(":"), let name = PeerName(text) {
+      self.init(.vm, name)
+      return
+    }
     guard let colon = text.firstIndex(of: ":"),
       let kind = Kind.allCases.first(where: { $0.description == text[..<colon] }),
       let name = PeerName(text[text.index(after: colon)...])
@@ -37,7 +41,7 @@ public struct Party: Hashable, Comparable, Sendable, CustomStringConvertible {
   }
 
   /// What ``init(_:)`` reads, for messages.
-  public static let expectation = "a party such as \"vm:alpha\", \"application:camera\" or \"display:wall\""
+  public static let expectation = "a VM's name, or \"vm:alpha\", \"application:camera\" or \"display:wall\""
 
   /// As ``init(_:)`` reads it.
   public var description: String { "\(kind):\(name)" }

@@ -128,6 +128,15 @@ struct GPUCommand: ParsableCommand {
         such memory.
         """))
   var vmmMapsReadOnly = false
+  @Option(
+    help: ArgumentHelp(
+      "The socket of the Wayland compositor in which the guest's Wayland clients may have windows.",
+      discussion: """
+        A proxy in the guest opens a channel to it (CROSS_DOMAIN, type 1) for each client. The guest can then do there \
+        what any client can. Needs a host-visible region.
+        """,
+      valueName: "path"))
+  var wayland: String?
 
   @Flag(help: "Print what the back-end can do, as JSON, and exit.")
   var printCapabilities = false
@@ -162,6 +171,14 @@ struct GPUCommand: ParsableCommand {
     if channel != nil && hostVisible == 0 {
       throw ValidationError("--channel hub needs a host-visible region: leave out --host-visible 0")
     }
+    if let wayland { try checkWayland(wayland) }
+  }
+
+  private func checkWayland(_ path: String) throws {
+    try Self.checkSocketPath(path)
+    guard hostVisible != 0 else {
+      throw ValidationError("--wayland needs a host-visible region: leave out --host-visible 0")
+    }
   }
 
   static func checkSocketPath(_ path: String) throws {
@@ -193,6 +210,7 @@ struct GPUCommand: ParsableCommand {
     options.hubChannel = channel == .hub
     options.sharesDisplays = shareDisplays
     options.vmmMapsReadOnly = vmmMapsReadOnly
+    options.waylandPath = wayland
     if let blobAlignment { options.blobAlignment = blobAlignment }
     for limit in limits { options.limits[limit.quantity] = limit.amount }
     try GPUProcess(options, logger: log.logger("muntin.gpu")).run()

@@ -8,7 +8,7 @@ struct GrantCommand: ParsableCommand {
     commandName: "grant",
     abstract: "Lets a virtual machine or a program use another's buffers, or see its screens.",
     discussion: """
-      The owner and who may use its buffers are parties: vm:NAME, application:NAME or display:NAME. Without --name, \
+      The owner and who may use its buffers are parties: vm:NAME (or NAME alone), application:NAME or display:NAME. Without --name, \
       --id and --display the grant is for all buffers of the owner, those that come later included. With --display a virtual \
       machine may see what that screen of another shows (`muntin-guest show VM:DISPLAY`).
 

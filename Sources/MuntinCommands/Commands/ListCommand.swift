@@ -24,7 +24,8 @@ struct ListCommand: ParsableCommand {
                   buffers, flushes, scanouts: [scanout, on, mode, shown, flushes],
                   ledger: {guest_memory, host_memory, imported, bookkeeping (bytes), buffers,
                   contexts, descriptors, commands: {used, limit}, promised (bytes)}
-        buffers   id, owner, owner_kind, name, size, format, stride, bytes, state, leases
+        buffers   id, owner, owner_kind, name, size, format, stride, bytes, state, leases,
+                  images
         displays  name, size, refresh (mHz), output, layers, pid, frame
         clients   name, role, pid, uid, received, sent
         grants    number, owner, to, buffer (its name or id), access, form, configured

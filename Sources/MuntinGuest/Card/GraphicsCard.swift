@@ -110,13 +110,27 @@ public final class GraphicsCard {
   }
 
   /// Gives commands to the context; with a ring, a fence on it completes when the host has something to say there.
-  func submit(_ commands: [UInt8], ring: UInt8? = nil) throws(GuestError) {
+  /// With a fence to wait for, it returns and the commands leave when that has signalled.
+  func submit(_ commands: [UInt8], ring: UInt8? = nil, inFence: SharedDescriptor? = nil) throws(GuestError) {
     let result = commands.withUnsafeBytes {
-      cdrm_submit(
-        descriptor.raw, $0.baseAddress, UInt32($0.count), ring.map { UInt32($0) } ?? UInt32(CDRM_NO_RING))
+      cdrm_submit_fenced(
+        descriptor.raw, $0.baseAddress, UInt32($0.count), Self.number(ring), inFence?.raw ?? -1, nil)
     }
     try check(result, "submit commands")
   }
+
+  /// As ``submit(_:ring:inFence:)``; what it gives signals when the commands are done, on a ring when the host has
+  /// something to say there.
+  func submitForFence(_ commands: [UInt8], ring: UInt8) throws(GuestError) -> SharedDescriptor {
+    var fence: Int32 = -1
+    let result = commands.withUnsafeBytes {
+      cdrm_submit_fenced(descriptor.raw, $0.baseAddress, UInt32($0.count), Self.number(ring), -1, &fence)
+    }
+    try check(result, "submit commands")
+    return SharedDescriptor(FileDescriptor(adopting: fence))
+  }
+
+  private static func number(_ ring: UInt8?) -> UInt32 { ring.map { UInt32($0) } ?? UInt32(CDRM_NO_RING) }
 
   /// Waits for a fence of a polled ring; false when the time is over, or another file has something to read.
   func waitForFence(until end: MonotonicTime, or other: Int32?) throws(GuestError) -> Bool {

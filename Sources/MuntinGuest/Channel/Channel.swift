@@ -20,17 +20,27 @@ final class Channel {
     try submit(.initialize(queryRing: query.resource, channelRing: ring.resource, .hub))
   }
 
-  /// Sends bytes, and a blob with them.
-  func send(_ data: [UInt8], blob: Blob? = nil) throws(GuestError) {
+  /// Sends bytes, and a blob with them; once a fence (a sync_file) has signalled, for which this call waits.
+  func send(_ data: [UInt8], blob: Blob? = nil, inFence: SharedDescriptor? = nil) throws(GuestError) {
     let identifiers = blob.map { [Transmission.Identifier(number: $0.resource, kind: .blob)] } ?? []
-    try submit(.send(Transmission(data, identifiers: identifiers)))
+    try submit(.send(Transmission(data, identifiers: identifiers)), inFence: inFence)
+  }
+
+  /// A fence (a sync_file) that signals when ``receive(until:)`` has something, for drivers and programs that wait for
+  /// fences; nil when that is being waited for already.
+  func receiveFence() throws(GuestError) -> SharedDescriptor? {
+    guard !isWaiting else { return nil }
+    clearRing()
+    let fence = try card.submitForFence(try bytes(of: .poll), ring: CrossDomain.channelRing)
+    isWaiting = true
+    return fence
   }
 
   /// Waits for what the host says next; nil when the time is over, or another file has something to read. Without data:
   /// the channel's end.
   func receive(until end: MonotonicTime, or other: Int32? = nil) throws(GuestError) -> Transmission? {
     if !isWaiting {
-      UnsafeMutableRawBufferPointer(rebasing: ring.bytes[..<64]).initializeMemory(as: UInt8.self, repeating: 0)
+      clearRing()
       try submit(.poll, ring: CrossDomain.channelRing)
       isWaiting = true
     }
@@ -52,9 +62,19 @@ final class Channel {
     }
   }
 
-  private func submit(_ command: CrossDomainCommand, ring: UInt8? = nil) throws(GuestError) {
+  private func clearRing() {
+    UnsafeMutableRawBufferPointer(rebasing: ring.bytes[..<64]).initializeMemory(as: UInt8.self, repeating: 0)
+  }
+
+  private func submit(
+    _ command: CrossDomainCommand, ring: UInt8? = nil, inFence: SharedDescriptor? = nil
+  ) throws(GuestError) {
+    try card.submit(try bytes(of: command), ring: ring, inFence: inFence)
+  }
+
+  private func bytes(of command: CrossDomainCommand) throws(GuestError) -> [UInt8] {
     guard let bytes = command.encoded else { throw .nonsense("a message that is too long") }
-    try card.submit(bytes, ring: ring)
+    return bytes
   }
 }
 

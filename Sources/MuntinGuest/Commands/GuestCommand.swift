@@ -132,8 +132,15 @@ enum GuestArgument {
 
   /// A VM by its name alone, or any party.
   static func owner(_ text: String) throws -> Party {
-    if let party = Party(text) { return party }
-    return Party(.vm, try name(text))
+    guard let party = Party(text) else { throw ValidationError("give \(Party.expectation)") }
+    return party
+  }
+
+  static func seconds(_ text: String) throws -> Double {
+    guard let seconds = Double(text), seconds >= 0, seconds <= 3600 else {
+      throw ValidationError("give seconds, 0 to 3600")
+    }
+    return seconds
   }
 
   static func rate(_ text: String) throws -> Double {

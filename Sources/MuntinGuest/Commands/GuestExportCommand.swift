@@ -47,6 +47,15 @@ struct GuestExportCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The most frames a second.", valueName: "number"), transform: GuestArgument.rate)
   var rate = 30.0
 
+  @Option(
+    help: ArgumentHelp(
+      "How many images it has, 1 to 3.",
+      discussion: """
+        With several, frames are drawn into one that no reader holds. Where n programs read the buffer's own memory, \
+        n + 2 images leave no frame out.
+        """, valueName: "count"))
+  var images = 2
+
   @Flag(help: "Let the host grant others the right to write, too.")
   var writable = false
 
@@ -65,6 +74,7 @@ struct GuestExportCommand: ParsableCommand {
     }
     guard allocate == .host || !writable else { throw ValidationError("--writable goes with --allocate host") }
     guard frames == nil || pattern else { throw ValidationError("--frames goes with --pattern") }
+    guard (1...ImageChain.maximumCount).contains(images) else { throw ValidationError("give 1 to 3 as --images") }
     guard frames != 0 else { throw ValidationError("give at least 1 as --frames") }
     guard property.count <= BufferProperty.maximumCount, Set(property.map(\.name)).count == property.count else {
       throw ValidationError("at most \(BufferProperty.maximumCount) properties, with different names")
@@ -84,6 +94,7 @@ struct GuestExportCommand: ParsableCommand {
     export.isWritable = writable
     export.allocation = allocate
     export.rate = rate
+    export.images = images
     var exporter = try Exporter(export, try card.connect())
     print("exported \(name) \(size) \(format) as \(exporter.bufferID)")
     fflush(nil)

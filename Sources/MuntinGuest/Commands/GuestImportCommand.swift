@@ -10,8 +10,8 @@ struct GuestImportCommand: ParsableCommand {
     discussion: """
       Without --follow the picture is written once. With it the file, if one is named, is written anew for each update, and \
       then the command is run by sh; its environment holds MUNTIN_GENERATION, MUNTIN_DAMAGE (x y width height), \
-      MUNTIN_SIZE, MUNTIN_NAME, MUNTIN_OWNER and MUNTIN_BUFFER. While it runs the owner waits with its next frame, for \
-      a moment. It ends when the command fails, or the buffer is taken away.
+      MUNTIN_SIZE, MUNTIN_NAME, MUNTIN_OWNER and MUNTIN_BUFFER. The picture stays as it is until the command has \
+      ended. It ends when the command fails, or the buffer is taken away.
 
       EXAMPLES
         muntin-guest import clock --png clock.png
@@ -31,10 +31,17 @@ struct GuestImportCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Run a command for each update.", valueName: "command"))
   var follow: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "With --follow: keep each picture so long, and fail if it is drawn over meanwhile.", valueName: "seconds"),
+    transform: GuestArgument.seconds)
+  var hold: Double?
+
   @OptionGroup var card: CardOptions
 
   func validate() throws {
     guard png == nil || raw == nil else { throw ValidationError("give one of --png and --raw") }
+    guard hold == nil || follow != nil else { throw ValidationError("--hold goes with --follow") }
     guard png != nil || raw != nil || follow != nil else {
       throw ValidationError("give --png FILE, --raw FILE or --follow COMMAND")
     }
@@ -69,6 +76,7 @@ struct GuestImportCommand: ParsableCommand {
       guard let update = try importer.nextUpdate(until: .now + .seconds(3600)) else { continue }
       if let file { try importer.write(file) }
       try command.run(update, of: importer.info)
+      if let hold { try importer.hold(for: .nanoseconds(Int64(hold * 1e9))) }
       try importer.done()
     }
   }

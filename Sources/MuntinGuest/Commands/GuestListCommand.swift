@@ -10,8 +10,8 @@ struct GuestListCommand: ParsableCommand {
     abstract: "The buffers that this virtual machine owns or may import, and the screens that it may see.",
     discussion: """
       --json prints an array of objects, to which later versions only add keys: id, owner, name (or null), size, format,
-      access ("read" or "read-write"), state, generation, leases, properties: {name: value}. Screens of other machines have \
-      owner, display (a number), size, access and state ("shown", "off", "offline", "gone").
+      access ("read" or "read-write"), state, generation, leases, images, properties: {name: value}. Screens of other \
+      machines have owner, display (a number), size, access and state ("shown", "off", "offline", "gone").
 
       EXAMPLE
         muntin-guest list --json
@@ -36,6 +36,7 @@ struct GuestListCommand: ParsableCommand {
       ("name", info.name.map { .string($0.text) } ?? .null), ("size", .string("\(info.buffer.layout.size)")),
       ("format", .string("\(info.buffer.layout.format)")), ("access", .string("\(info.access)")),
       ("state", .string("\(info.state)")), ("generation", .count(info.generation)), ("leases", .count(info.leases)),
+      ("images", .count(UInt32(clamping: info.images))),
       ("properties", .object(info.properties.map { ($0.name, .string($0.value)) })),
     ])
   }
@@ -56,8 +57,9 @@ struct GuestListCommand: ParsableCommand {
     ])
     for info in buffers {
       table.add([
-        info.name?.text ?? "-", "\(info.owner)", "\(info.buffer.layout.size)", "\(info.buffer.layout.format)",
-        "\(info.access)", "\(info.leases)", "\(info.buffer.id)",
+        info.name?.text ?? "-", "\(info.owner)",
+        "\(info.buffer.layout.size)" + (info.images > 1 ? " x\(info.images)" : ""),
+        "\(info.buffer.layout.format)", "\(info.access)", "\(info.leases)", "\(info.buffer.id)",
         info.properties.map { "\($0.name)=\($0.value)" }.joined(separator: " "),
       ])
     }

@@ -48,7 +48,8 @@ struct GuestShowCommand: ParsableCommand {
   }
 
   func run() throws {
-    var importer = try Importer(try buffer.name, access: buffer.access, try card.connect(withScreens: kms))
+    var importer = try Importer(
+      try buffer.name, access: buffer.access, keeps: true, try card.connect(withScreens: kms))
     while true {
       do {
         return try wayland ? showWindow(importer) : showScreen(importer)
@@ -65,7 +66,7 @@ struct GuestShowCommand: ParsableCommand {
     try importer.done()
     while true {
       guard let update = try importer.nextUpdate(until: .now + .seconds(3600)) else { continue }
-      try screen.update(update.damage)
+      try screen.show(update)
       try importer.done()
     }
   }

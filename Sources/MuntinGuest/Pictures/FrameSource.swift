@@ -23,10 +23,13 @@ struct FrameDrawing {
   private var frame: UInt64 = 0
   private var state: FileState?
   private var shown: Pixels?
+  /// What of each image is older than what is shown.
+  private var stale: [DamagedArea]
 
-  init(_ source: FrameSource, _ layout: PixelLayout) {
+  init(_ source: FrameSource, _ layout: PixelLayout, images: Int = 1) {
     self.source = source
     self.layout = layout
+    stale = Array(repeating: DamagedArea(), count: images)
   }
 
   /// The memory is new: what was drawn is to be drawn again.
@@ -41,8 +44,10 @@ struct FrameDrawing {
     return frame >= frames
   }
 
-  /// Draws what is new; where. Nil: nothing is new.
-  mutating func draw(into bytes: UnsafeMutableRawBufferPointer) throws(GuestError) -> Rectangle? {
+  /// Draws what is new into an image, which is brought up to date by that; what is new. Nil: nothing is.
+  mutating func draw(
+    into bytes: UnsafeMutableRawBufferPointer, image: Int = 0
+  ) throws(GuestError) -> Rectangle? {
     switch source {
     case .pattern(let frames):
       guard frame < frames ?? .max else { return nil }
@@ -53,20 +58,23 @@ struct FrameDrawing {
       frame += 1
       FlatPicture.draw(frame, into: bytes)
       return Rectangle(layout.size)
-    case .file(let file): return try draw(file, into: bytes)
+    case .file(let file): return try draw(file, into: bytes, image)
     }
   }
 
   private mutating func draw(
-    _ file: PictureFile, into bytes: UnsafeMutableRawBufferPointer
+    _ file: PictureFile, into bytes: UnsafeMutableRawBufferPointer, _ image: Int
   ) throws(GuestError) -> Rectangle? {
     let now = Self.state(of: file.path)
     guard shown == nil || now != nil && now != state else { return nil }
     guard let pixels = try pixels(of: file) else { return nil }
     let damage = shown.map { pixels.difference(from: $0) } ?? Rectangle(layout.size)
-    if let damage { pixels.store(damage, into: bytes, layout) }
     state = now
     shown = pixels
+    guard let damage else { return nil }
+    for index in stale.indices { stale[index].add(damage) }
+    for part in stale[image].rectangles { pixels.store(part, into: bytes, layout) }
+    stale[image] = DamagedArea()
     return damage
   }
 

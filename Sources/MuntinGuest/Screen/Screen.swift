@@ -1,28 +1,46 @@
 import Buffers
 import CDRM
 import Glibc
+import HubProtocol
 import Platform
 
-/// A screen of this VM's own card, which shows an imported buffer from the memory that it is in.
+/// A screen of this VM's own card, which shows an imported buffer from the memory that it is in: of several images each is
+/// a framebuffer, and the screen turns from one to the other.
 final class Screen {
   private let card: GraphicsCard
-  private let framebuffer: UInt32
+  private let screen: cdrm_screen
+  private let mode: cdrm_mode
+  private let chain: ImageChain
+  private let framebuffers: [UInt32]
   private let size: Size
 
   /// Turns the screen of a number to a picture of its own size.
-  init(_ number: Int, of card: GraphicsCard, showing blob: Blob, _ layout: PixelLayout) throws(GuestError) {
+  init(
+    _ number: Int, of card: GraphicsCard, showing blob: Blob, _ chain: ImageChain, _ layout: PixelLayout,
+    generation: UInt64
+  ) throws(GuestError) {
     self.card = card
+    self.chain = chain
     size = layout.size
     guard layout.format == .xrgb8888 || layout.format == .argb8888 else { throw .unshowable("\(layout.format)") }
     let screens = try Self.screens(of: card)
     guard screens.indices.contains(number) else { throw .noScreen(number, count: screens.count) }
-    let screen = screens[number]
+    screen = screens[number]
     let modes = try Self.modes(of: screen, of: card)
-    guard var mode = modes.first(where: { Self.size(of: $0) == layout.size }) else {
+    guard let mode = modes.first(where: { Self.size(of: $0) == layout.size }) else {
       throw .noMode(layout.size, offered: modes.map(Self.size))
     }
-    framebuffer = try Self.addFramebuffer(card, blob, layout)
-    let result = cdrm_show(card.descriptor.raw, screen, &mode, framebuffer)
+    self.mode = mode
+    framebuffers = try (0..<chain.count).map { (image) throws(GuestError) in
+      try Self.addFramebuffer(card, blob, layout, at: chain.offset(of: image))
+    }
+    try turn(to: generation)
+  }
+
+  /// Shows the image of a generation; returns when the screen has turned to it.
+  private func turn(to generation: UInt64) throws(GuestError) {
+    var mode = mode
+    let result = cdrm_show(card.descriptor.raw, screen, &mode, framebuffers[chain.image(of: generation)])
     guard result != -EACCES && result != -EBUSY else { throw .screenInUse(card.path) }
     try card.check(result, "show a picture")
   }
@@ -44,22 +62,28 @@ final class Screen {
   private static func size(of mode: cdrm_mode) -> Size { Size(width: UInt32(mode.width), height: UInt32(mode.height)) }
 
   private static func addFramebuffer(
-    _ card: GraphicsCard, _ blob: Blob, _ layout: PixelLayout
+    _ card: GraphicsCard, _ blob: Blob, _ layout: PixelLayout, at start: UInt64
   ) throws(GuestError) -> UInt32 {
     var picture = cdrm_picture(
       handle: blob.handle, width: layout.size.width, height: layout.size.height, format: layout.format.rawValue,
-      stride: layout.stride, offset: UInt32(clamping: layout.offset))
+      stride: layout.stride, offset: UInt32(clamping: start + layout.offset))
     var framebuffer: UInt32 = 0
     try card.check(cdrm_add_framebuffer(card.descriptor.raw, &picture, &framebuffer), "make a framebuffer")
     return framebuffer
   }
 
-  /// Says which pixels have changed; returns when they are on their way.
-  func update(_ damage: Rectangle) throws(GuestError) {
+  /// Shows an update: of one image the pixels that have changed, of several the one that it is in. Returns when they are on
+  /// their way.
+  func show(_ update: BufferUpdate) throws(GuestError) {
+    guard chain.count == 1 else { return try turn(to: update.generation) }
+    try markDirty(update.damage)
+  }
+
+  private func markDirty(_ damage: Rectangle) throws(GuestError) {
     let damage = damage.intersection(Rectangle(size))
     guard !damage.isEmpty else { return }
     let result = cdrm_mark_dirty(
-      card.descriptor.raw, framebuffer, UInt16(clamping: damage.x), UInt16(clamping: damage.y),
+      card.descriptor.raw, framebuffers[0], UInt16(clamping: damage.x), UInt16(clamping: damage.y),
       UInt16(clamping: damage.maxX), UInt16(clamping: damage.maxY))
     guard result != -EACCES else { throw .screenInUse(card.path) }
     try card.check(result, "show what has changed")

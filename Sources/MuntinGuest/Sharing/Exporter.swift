@@ -19,6 +19,8 @@ public struct Export: Sendable {
   public var source: FrameSource
   /// Frames a second at most.
   public var rate: Double = 30
+  /// How many images it has, 1 to 3: with several a reader keeps one while the next is drawn.
+  public var images = 2
 
   /// A buffer that shows something.
   public init(name: PeerName, layout: PixelLayout, source: FrameSource) {
@@ -30,10 +32,12 @@ public struct Export: Sendable {
 
 /// Gives a buffer of this VM to others: memory of the host's, drawn by this program.
 ///
-/// A new frame is drawn when all who are told of updates have read the last one, so that nobody sees half of it, and after
-/// `patience` in any case.
+/// With one image a new frame is drawn when all who are told of updates have read the last one, so that nobody sees half of
+/// it, and after a quarter of a second in any case. With several it is drawn into one that nobody holds; when all are held,
+/// frames are left out, for ten seconds at most.
 public final class Exporter {
   private static let patience = Duration.milliseconds(250)
+  private static let patienceWithImages = Duration.seconds(10)
 
   private let conversation: Conversation
   private let export: Export
@@ -41,7 +45,10 @@ public final class Exporter {
   private var drawing: FrameDrawing
   private var blob: Blob
   private var id: BufferID
-  private var generation: UInt64 = 0
+  private let chain: ImageChain
+  private var turns: ImageTurns
+  /// Since when all images are held.
+  private var isHeldSince: MonotonicTime?
   /// Until when the newest frame is left as it is, while it is read.
   private var isReadUntil: MonotonicTime?
   private var nextFrame = MonotonicTime.now
@@ -54,60 +61,92 @@ public final class Exporter {
     self.conversation = conversation
     self.id = id
     interval = .nanoseconds(Int64(1e9 / min(max(export.rate, 0.001), 10_000)))
-    drawing = FrameDrawing(export.source, export.layout)
-    blob = try Self.memory(export, conversation)
+    guard let chain = ImageChain(count: export.images, of: export.layout) else {
+      throw .noMemory(byteCount: .max)
+    }
+    self.chain = chain
+    turns = ImageTurns(count: chain.count)
+    drawing = FrameDrawing(export.source, export.layout, images: chain.count)
+    blob = try Self.memory(export, chain, conversation)
     try offer()
   }
 
   /// Its id.
   public var bufferID: BufferID { id }
 
-  private static func memory(_ export: Export, _ conversation: Conversation) throws(GuestError) -> Blob {
-    let byteCount = UInt64((export.layout.byteCount + 4095) / 4096 * 4096)
-    return switch export.allocation {
-    case .host: try .ofHost(conversation.card, byteCount: byteCount)
-    case .guest: try .ofGuest(conversation.card, byteCount: byteCount)
+  private static func memory(
+    _ export: Export, _ chain: ImageChain, _ conversation: Conversation
+  ) throws(GuestError) -> Blob {
+    switch export.allocation {
+    case .host: try .ofHost(conversation.card, byteCount: chain.byteCount)
+    case .guest: try .ofGuest(conversation.card, byteCount: chain.byteCount)
     }
   }
 
   private func offer() throws(GuestError) {
-    _ = try drawing.draw(into: blob.bytes)
+    _ = try draw(1)
     let offer = BufferOffer(
       buffer: BufferDescription(id: id, layout: export.layout),
-      memory: MemoryDescription(hostFileOf: export.layout, reason: .hostAllocated), name: export.name,
-      isWritable: export.isWritable, properties: export.properties)
+      memory: MemoryDescription(kind: .file, side: .host, reason: .hostAllocated, byteCount: chain.byteCount),
+      name: export.name, isWritable: export.isWritable, properties: export.properties, images: chain.count)
     _ = try conversation.ask(.offer(offer), blob: blob)
-    try update(Rectangle(export.layout.size))
+    try publish(1, Rectangle(export.layout.size))
+  }
+
+  /// Draws what is new as a generation; where. Nil: nothing is new.
+  private func draw(_ generation: UInt64) throws(GuestError) -> Rectangle? {
+    let start = Int(clamping: chain.offset(ofGeneration: generation))
+    let bytes = UnsafeMutableRawBufferPointer(rebasing: blob.bytes[start..<start + Int(clamping: chain.share)])
+    return try drawing.draw(into: bytes, image: chain.image(of: generation))
   }
 
   /// Keeps the buffer up to date until something ends it.
   public func run() throws(GuestError) {
     while true {
       let now = MonotonicTime.now
-      if let end = isReadUntil, now >= end { isReadUntil = nil }
-      if isReadUntil == nil, now >= nextFrame {
-        nextFrame = now + interval
-        if let damage = try drawing.draw(into: blob.bytes) { try update(damage) }
+      if now >= nextFrame, let generation = drawable(now) {
+        nextFrame = max(nextFrame + interval, now)
+        if let damage = try draw(generation) { try publish(generation, damage) }
       }
-      let wake = drawing.isFinished ? now + .seconds(3600) : max(isReadUntil ?? nextFrame, nextFrame)
-      if let news = try conversation.next(until: wake) { try take(news) }
+      if let news = try conversation.next(until: wake(now)) { try take(news) }
     }
   }
 
-  private func update(_ damage: Rectangle) throws(GuestError) {
-    generation += 1
+  /// When to go on although nobody says anything.
+  private func wake(_ now: MonotonicTime) -> MonotonicTime {
+    if drawing.isFinished { return now + .seconds(3600) }
+    guard now >= nextFrame else { return nextFrame }
+    return isHeldSince.map { $0 + Self.patienceWithImages } ?? isReadUntil ?? now
+  }
+
+  /// The generation to draw now; nil: its image is read.
+  private func drawable(_ now: MonotonicTime) -> UInt64? {
+    guard chain.count > 1 else { return isReadUntil.map { now >= $0 } ?? true ? turns.newest + 1 : nil }
+    if let next = turns.next {
+      isHeldSince = nil
+      return next
+    }
+    let since = isHeldSince ?? now
+    isHeldSince = since
+    return now >= since + Self.patienceWithImages ? turns.newest + 1 : nil
+  }
+
+  private func publish(_ generation: UInt64, _ damage: Rectangle) throws(GuestError) {
     let update = BufferUpdate(id: id, damage: damage, generation: generation)
     try conversation.say(.application(.update(update)))
+    turns.publish(generation)
     isReadUntil = .now + Self.patience
   }
 
   private func take(_ news: Message) throws(GuestError) {
     switch news {
-    case .application(.bufferDone(let done)) where done.id == id && done.generation == generation:
+    case .application(.bufferDone(let done)) where done.id == id && done.generation == turns.newest:
       if done.remaining == 0 { isReadUntil = nil }
-    case .application(.bufferWanted(let wanted, let known)) where wanted == id && known >= generation:
+    case .application(.bufferTaken(let taken)) where taken.id == id:
+      turns.note(acknowledged: taken.generation, held: taken.held)
+    case .application(.bufferWanted(let wanted, let known)) where wanted == id && known >= turns.newest:
       // Nothing is half drawn now: whoever waits may read.
-      try update(Rectangle(x: 0, y: 0, width: 0, height: 0))
+      if chain.count == 1 { try publish(turns.newest + 1, .empty) }
     case .application(.bufferRevoked(let revoked)) where revoked == id: try replace()
     default: break
     }
@@ -117,8 +156,8 @@ public final class Exporter {
   private func replace() throws(GuestError) {
     _ = try conversation.ask(.withdraw(id))
     id = .random()
-    generation = 0
-    blob = try Self.memory(export, conversation)
+    turns = ImageTurns(count: chain.count)
+    blob = try Self.memory(export, chain, conversation)
     drawing.startAgain()
     try offer()
   }

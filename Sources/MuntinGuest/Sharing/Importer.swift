@@ -1,4 +1,5 @@
 import Buffers
+import Glibc
 import HubProtocol
 import Platform
 
@@ -27,39 +28,49 @@ public final class Importer {
   private let conversation: Conversation
   private let name: BufferName
   private let access: BufferAccess
+  private let keeps: Bool
   private let blob: Blob
+  private let chain: ImageChain
   /// What the hub says of it.
   public let info: BufferInfo
-  private var newest: UInt64 = 0
+  private var newest: UInt64
 
   /// Finds the buffer, asks for it, and maps it.
-  public init(_ name: BufferName, access: BufferAccess, _ conversation: Conversation) throws(GuestError) {
+  ///
+  /// - Parameter keeps: whether a picture is still used after ``done()``, until that of a newer one.
+  public init(
+    _ name: BufferName, access: BufferAccess, keeps: Bool = false, _ conversation: Conversation
+  ) throws(GuestError) {
     self.conversation = conversation
     self.name = name
     self.access = access
-    let answer = try Self.acquire(try Self.request(name, access, conversation), name, conversation)
+    self.keeps = keeps
+    let answer = try Self.acquire(try Self.request(name, access, keeps, conversation), name, conversation)
     guard case .application(.acquired(let info)) = answer.message, let memory = answer.blob else {
       throw .nonsense("\(answer.message.type) as the answer to ACQUIRE")
     }
-    guard UInt64(info.buffer.layout.byteCount) <= memory.byteCount else {
-      throw .nonsense("a picture of \(info.buffer.layout.byteCount) bytes in \(memory.byteCount)")
-    }
+    guard
+      let chain = ImageChain(count: info.images, byteCount: info.memory.byteCount, layout: info.buffer.layout),
+      chain.byteCount <= memory.byteCount
+    else { throw .nonsense("\(info.images) pictures of \(info.buffer.layout.byteCount) bytes in \(memory.byteCount)") }
     self.info = info
+    self.chain = chain
+    newest = info.generation
     blob = try .ofHost(conversation.card, byteCount: memory.byteCount, number: memory.number)
   }
 
   /// The same once more, for a screen that has another size now; nil for anything else.
   public func again() throws(GuestError) -> Importer? {
     guard case .screen = name else { return nil }
-    return try Importer(name, access: access, conversation)
+    return try Importer(name, access: access, keeps: keeps, conversation)
   }
 
   private static func request(
-    _ name: BufferName, _ access: BufferAccess, _ conversation: Conversation
+    _ name: BufferName, _ access: BufferAccess, _ keeps: Bool, _ conversation: Conversation
   ) throws(GuestError) -> ApplicationMessage {
     if case .screen(let screen) = name { return .view(screen) }
     let key = try find(name, access, conversation)
-    return .acquire(Acquisition(key, access: access, wantsUpdates: true))
+    return .acquire(Acquisition(key, access: access, wantsUpdates: true, keeps: keeps))
   }
 
   private static func find(
@@ -116,18 +127,36 @@ public final class Importer {
     try nextUpdate(until: .now + Self.patience) != nil
   }
 
-  /// Copies the picture.
-  func pixels() -> Pixels { Pixels(copying: UnsafeRawBufferPointer(blob.bytes), info.buffer.layout) }
+  /// Where the images begin in the memory.
+  var images: [Int] { (0..<chain.count).map { Int(clamping: chain.offset(of: $0)) } }
+  /// The image that the newest update is in.
+  var image: Int { chain.image(of: newest) }
 
-  /// The picture's memory, which the layout describes; others change it.
-  package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(blob.bytes) }
+  /// Copies the picture.
+  func pixels() -> Pixels { Pixels(copying: bytes, info.buffer.layout) }
+
+  /// Keeps the picture for a time.
+  ///
+  /// - Throws: also when it changes meanwhile.
+  public func hold(for time: Duration) throws(GuestError) {
+    let before = pixels()
+    usleep(useconds_t(clamping: time.nanoseconds / 1000))
+    guard pixels() == before else { throw .drawnOver(generation: newest) }
+  }
+
+  /// The picture's memory, which the layout describes: the image of the newest update.
+  package var bytes: UnsafeRawBufferPointer {
+    let start = Int(clamping: chain.offset(ofGeneration: newest))
+    let end = start + Int(clamping: chain.share)
+    return UnsafeRawBufferPointer(rebasing: blob.bytes[start..<end])
+  }
 
   /// Writes the picture into a file.
   public func write(_ file: PictureFile) throws(GuestError) { try file.write(pixels()) }
 
   /// Shows the picture on a screen of the card's.
   func show(on number: Int) throws(GuestError) -> Screen {
-    try Screen(number, of: conversation.card, showing: blob, info.buffer.layout)
+    try Screen(number, of: conversation.card, showing: blob, chain, info.buffer.layout, generation: newest)
   }
 
   /// The memory that holds the picture.

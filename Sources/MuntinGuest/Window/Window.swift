@@ -35,7 +35,8 @@ final class Window {
     if !mustCopy {
       do {
         let memory = try importer.memory.exported()
-        return (try DMABufContent(window, descriptor: memory.raw, importer.info.buffer.layout), nil)
+        let layout = importer.info.buffer.layout
+        return (try DMABufContent(window, descriptor: memory.raw, layout, images: importer.images), nil)
       } catch let error as WaylandError {
         throw .window(error)
       } catch {
@@ -44,7 +45,8 @@ final class Window {
     }
     do throws(WaylandError) {
       let pixels = UnsafeRawBufferPointer(importer.memory.bytes)
-      return (try SharedMemoryContent(window, pixels: pixels, importer.info.buffer.layout), reason)
+      let layout = importer.info.buffer.layout
+      return (try SharedMemoryContent(window, pixels: pixels, layout, images: importer.images), reason)
     } catch {
       throw .window(error)
     }
@@ -72,7 +74,7 @@ final class Window {
 
   private func take(_ damage: Rectangle) throws(GuestError) {
     do throws(WaylandError) {
-      try content.update(damage)
+      try content.update(damage, image: importer.image)
     } catch {
       throw .window(error)
     }

@@ -72,6 +72,8 @@ public struct Configuration: Equatable, Sendable {
     public var vmmMapsReadOnly: Bool
     /// The machines whose memory its card may be handed, to copy pictures out of it.
     public var seesMemoryOf: [String]
+    /// The socket of the Wayland compositor in which programs of its guest may have windows; nil: none.
+    public var wayland: String?
     /// Other limits, by the words of the ledger's lines (`Ledger.Quantity.key`).
     public var limits: [String: Int]
     /// The program that runs the machine, with its arguments; empty when something else starts it.

@@ -49,10 +49,10 @@ public enum ConfigurationProblem: Equatable, Sendable, CustomStringConvertible {
   case areaOutsideDisplay(Rectangle, display: String, size: Size)
   /// A VM with no scanout, or with more than the device can have.
   case scanoutCount(Int, machine: String)
-  /// Channels need memory of the host that the guest sees.
-  case channelWithoutWindow(machine: String)
   /// A form of reading of a grant that is not for a VM to read.
   case formWithoutReader
+  /// Channels need memory of the host that the guest sees.
+  case channelWithoutWindow(key: String, machine: String)
   /// A key that means nothing without another one.
   case needsKey(String, needed: String)
   /// VNC on an address that others can reach, without a password.
@@ -79,8 +79,8 @@ public enum ConfigurationProblem: Equatable, Sendable, CustomStringConvertible {
         + "display larger"
     case .formWithoutReader:
       "form says how a VM that may read gets the pixels; leave it out, or grant access = \"read\" to \"vm:NAME\""
-    case .channelWithoutWindow(let machine):
-      "VM \"\(machine)\": channel needs a host-visible region; leave out host_visible = \"0\" or channel"
+    case .channelWithoutWindow(let key, let machine):
+      "VM \"\(machine)\": \(key) needs a host-visible region; leave out host_visible = \"0\" or \(key)"
     case .scanoutCount(let count, let machine):
       "VM \"\(machine)\" has \(count) scanouts; it needs 1 to \(Configuration.maximumScanouts) [[vm.scanout]]"
     case .needsKey(let key, let needed): "\"\(key)\" means nothing without \"\(needed)\"; add that or remove this"

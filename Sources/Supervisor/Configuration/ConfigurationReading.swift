@@ -101,7 +101,7 @@ extension Configuration.Display {
 extension Configuration.Machine {
   fileprivate static let keys = [
     "name", "socket", "memory_limit", "allocate", "heap", "host_visible", "blob_alignment", "channel", "share_displays",
-    "vmm_maps_read_only", "sees_memory_of", "limits", "command", "restart", "scanout",
+    "wayland", "vmm_maps_read_only", "sees_memory_of", "limits", "command", "restart", "scanout",
   ]
 
   fileprivate init(
@@ -117,8 +117,9 @@ extension Configuration.Machine {
       .value
     blobAlignment = try table.parsed("blob_alignment", "\"4K\", \"16K\" or \"64K\"") { BlobAlignment($0) }?.value
     let channel = try table.parsed("channel", "\"hub\"") { Configuration.Channel(rawValue: String($0)) }
-    if let channel, hostVisible == 0 {
-      throw ConfigurationError(line: channel.line, .channelWithoutWindow(machine: name))
+    let wayland = try table.socketPath("wayland", folder)
+    for (key, line) in [("channel", channel?.line), ("wayland", wayland?.line)] where hostVisible == 0 {
+      if let line { throw ConfigurationError(line: line, .channelWithoutWindow(key: key, machine: name)) }
     }
     self.channel = channel?.value
     let shares = try table.boolean("share_displays")
@@ -128,6 +129,7 @@ extension Configuration.Machine {
     sharesDisplays = shares?.value ?? false
     vmmMapsReadOnly = try table.boolean("vmm_maps_read_only")?.value ?? false
     seesMemoryOf = try table.strings("sees_memory_of")?.value ?? []
+    self.wayland = wayland?.value
     limits = try Self.limits(table)
     let command = try table.command("command")
     self.command = command ?? []
@@ -214,14 +216,19 @@ extension TOMLTableReader {
     try parsed(key, "a path") { $0.isEmpty ? nil : TextFile.absolute($0, in: folder) }
   }
 
-  fileprivate func socket(
-    _ key: String, _ folder: String, _ uniques: inout UniqueValues
-  ) throws(ConfigurationError) -> String? {
+  fileprivate func socketPath(_ key: String, _ folder: String) throws(ConfigurationError) -> Located<String>? {
     guard let path = try path(key, folder) else { return nil }
     guard path.value.utf8.count <= Configuration.maximumSocketPathLength else {
       let expected = "a path of at most \(Configuration.maximumSocketPathLength) bytes; a shorter folder helps"
       throw bad(path.line, key, "\"\(path.value)\"", expected)
     }
+    return path
+  }
+
+  fileprivate func socket(
+    _ key: String, _ folder: String, _ uniques: inout UniqueValues
+  ) throws(ConfigurationError) -> String? {
+    guard let path = try socketPath(key, folder) else { return nil }
     try uniques.add("the socket", path.value, at: path.line)
     return path.value
   }

@@ -15,12 +15,12 @@ extension Configuration.Application {
 }
 
 extension Configuration.Grant {
-  private static let keys = ["owner", "buffer", "display", "to", "access", "form"]
+  private static let keys = ["from", "buffer", "display", "to", "access", "form"]
 
   /// A right; the VMs and displays that it names must be there.
   init(_ node: TOMLNode, vms: [String], displays: [String]) throws(ConfigurationError) {
     let table = try TOMLTableReader(node, name: "[[grant]]", keys: Self.keys)
-    owner = try Self.party(table, "owner", vms, displays)
+    owner = try Self.party(table, "from", vms, displays)
     grantee = try Self.party(table, "to", vms, displays)
     buffer = try table.parsed("buffer", "the name of a buffer") {
       (1...Configuration.maximumNameLength).contains($0.utf8.count) ? $0 : nil
@@ -74,10 +74,14 @@ extension Configuration.Grant {
 }
 
 extension Configuration.Party {
-  static let expectation = "\"vm:NAME\", \"application:NAME\" or \"display:NAME\""
+  static let expectation = "a VM's name, \"vm:NAME\", \"application:NAME\" or \"display:NAME\""
 
-  /// Reads "vm:alpha".
+  /// Reads "vm:alpha", or "alpha" for a VM.
   init?(_ text: String) {
+    if Configuration.isName(text), !text.contains(":") {
+      self.init(kind: .vm, name: text)
+      return
+    }
     guard let colon = text.firstIndex(of: ":"), let kind = Kind(rawValue: String(text[..<colon])) else { return nil }
     let name = String(text[text.index(after: colon)...])
     guard Configuration.isName(name) else { return nil }

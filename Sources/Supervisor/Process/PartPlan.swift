@@ -101,6 +101,7 @@ private struct PartMaker {
     if let channel = machine.channel { arguments += ["--channel", channel.rawValue] }
     if machine.sharesDisplays { arguments += ["--share-displays"] }
     if machine.vmmMapsReadOnly { arguments.append("--vmm-maps-read-only") }
+    if let path = machine.wayland { arguments += ["--wayland", path] }
     for (key, limit) in machine.limits.sorted(by: { $0.key < $1.key }) { arguments += ["--limit", "\(key)=\(limit)"] }
     return PartPlan(
       name: "gpu \(machine.name)", command: muntin(arguments), restarts: true,

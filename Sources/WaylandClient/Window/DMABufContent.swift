@@ -9,7 +9,9 @@ import Platform
 public final class DMABufContent: WindowContent {
   private let window: WaylandWindow
   private let size: Size
+  /// Of several images one each, of one image two.
   private var buffers: [UInt32] = []
+  private let hasImages: Bool
   /// The buffer that is handed over next.
   private var turn = 0
   /// The buffer that was handed over last, as long as the compositor may read it.
@@ -23,11 +25,16 @@ public final class DMABufContent: WindowContent {
   ///
   /// - Throws: ``DMABufRefusal`` when the compositor cannot do that, and there is another way; ``WaylandError`` when all
   ///   is over.
-  public init(_ window: WaylandWindow, descriptor: Int32, _ layout: PixelLayout) throws {
+  public init(
+    _ window: WaylandWindow, descriptor: Int32, _ layout: PixelLayout, images: [Int] = [0]
+  ) throws {
     self.window = window
     size = layout.size
+    hasImages = images.count > 1
     let manager = try Self.bind(window.connection, layout.format)
-    for index in 0..<2 { buffers.append(try makeBuffer(index, manager, descriptor, layout)) }
+    for (index, start) in (hasImages ? images : [0, 0]).enumerated() {
+      buffers.append(try makeBuffer(index, manager, descriptor, layout, at: start))
+    }
     window.frameIsDue = { [weak self] () throws(WaylandError) in try self?.frameIsDue() }
   }
 
@@ -54,7 +61,7 @@ public final class DMABufContent: WindowContent {
   private static let anyModifier: UInt64 = 0x00ff_ffff_ffff_ffff
 
   private func makeBuffer(
-    _ index: Int, _ manager: UInt32, _ descriptor: Int32, _ layout: PixelLayout
+    _ index: Int, _ manager: UInt32, _ descriptor: Int32, _ layout: PixelLayout, at start: Int
   ) throws -> UInt32 {
     let connection = window.connection
     var answer: WaylandEvent?
@@ -63,7 +70,7 @@ public final class DMABufContent: WindowContent {
       answer = event
     }
     try connection.request(parameters, 1, descriptor: descriptor) {
-      for word in [0, UInt32(clamping: layout.offset), layout.stride, 0, 0] { $0.word(word) }
+      for word in [0, UInt32(clamping: layout.offset &+ UInt64(start)), layout.stride, 0, 0] { $0.word(word) }
     }
     try connection.request(parameters, 2) {
       $0.integer(Int32(clamping: layout.size.width))
@@ -83,8 +90,9 @@ public final class DMABufContent: WindowContent {
   // MARK: Frames
 
   /// Hands the picture over, at once or when the compositor has shown the one before.
-  public func update(_ damage: Rectangle) throws(WaylandError) {
+  public func update(_ damage: Rectangle, image: Int) throws(WaylandError) {
     self.damage = self.damage.union(damage.intersection(Rectangle(size)))
+    if hasImages, buffers.indices.contains(image) { turn = image }
     mustShow = true
     try show()
   }
@@ -93,8 +101,9 @@ public final class DMABufContent: WindowContent {
     guard mustShow, window.takesFrames else { return }
     mustShow = false
     reading = turn
-    turn = 1 - turn
-    try window.show(buffers[1 - turn], damage: damage)
+    let buffer = buffers[turn]
+    if !hasImages { turn = 1 - turn }
+    try window.show(buffer, damage: damage)
     damage = .empty
   }
 

@@ -21,6 +21,9 @@ public final class SharedMemoryContent: WindowContent {
   private let window: WaylandWindow
   private let pixels: UnsafeRawBufferPointer
   private let layout: PixelLayout
+  /// Where the picture's images begin, and which of them is shown.
+  private let images: [Int]
+  private var image = 0
   private let memory: MemoryMapping
   private var copies: [Copy] = []
   /// The copy that waits for its turn.
@@ -32,13 +35,18 @@ public final class SharedMemoryContent: WindowContent {
   public var isRead: Bool { !mustCopy }
 
   /// A window of a picture in memory, which must outlive this.
-  public init(_ window: WaylandWindow, pixels: UnsafeRawBufferPointer, _ layout: PixelLayout) throws(WaylandError) {
-    guard let own = PixelLayout(size: layout.size, format: layout.format), layout.byteCount <= pixels.count else {
+  public init(
+    _ window: WaylandWindow, pixels: UnsafeRawBufferPointer, _ layout: PixelLayout, images: [Int] = [0]
+  ) throws(WaylandError) {
+    guard let own = PixelLayout(size: layout.size, format: layout.format), let last = images.max(),
+      layout.byteCount <= pixels.count - last
+    else {
       throw .malformed("a picture without memory")
     }
     self.window = window
     self.pixels = pixels
     self.layout = layout
+    self.images = images
     let manager = try Self.bind(window.connection, layout.format)
     let file = try Self.makeFile(own.byteCount * Self.copyCount)
     memory = try Self.map(file.raw, own.byteCount * Self.copyCount)
@@ -101,7 +109,8 @@ public final class SharedMemoryContent: WindowContent {
   // MARK: Frames
 
   /// Copies what has changed as soon as there is a copy that the compositor does not read.
-  public func update(_ damage: Rectangle) throws(WaylandError) {
+  public func update(_ damage: Rectangle, image: Int) throws(WaylandError) {
+    if images.indices.contains(image) { self.image = image }
     let damage = damage.intersection(Rectangle(layout.size))
     for index in copies.indices { copies[index].stale = copies[index].stale.union(damage) }
     self.damage = self.damage.union(damage)
@@ -116,7 +125,8 @@ public final class SharedMemoryContent: WindowContent {
     if let from = pixels.baseAddress, width > 0 {
       for y in target.stale.y..<target.stale.y + target.stale.height {
         let x = target.stale.x
-        memcpy(memory.base + target.layout.byteOffset(x: x, y: y), from + layout.byteOffset(x: x, y: y), width)
+        let place = images[image] + layout.byteOffset(x: x, y: y)
+        memcpy(memory.base + target.layout.byteOffset(x: x, y: y), from + place, width)
       }
     }
     copies[index].stale = .empty

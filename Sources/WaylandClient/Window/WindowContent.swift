@@ -2,10 +2,16 @@ import Buffers
 
 /// How a picture in memory gets to a compositor.
 public protocol WindowContent: AnyObject {
-  /// The picture is whole, and has changed in the damage since the last time. It must not change before ``isRead``.
-  func update(_ damage: Rectangle) throws(WaylandError)
-  /// Whether nobody reads the picture any more that ``update(_:)`` was told of.
+  /// The picture in an image is whole, and differs by the damage from that of the last time. It must not change before
+  /// ``isRead``; of several images it must not before that of the next one.
+  func update(_ damage: Rectangle, image: Int) throws(WaylandError)
+  /// Whether nobody reads the picture any more that ``update(_:image:)`` was told of; of several images: that of before.
   var isRead: Bool { get }
+}
+
+extension WindowContent {
+  /// The same with one image.
+  public func update(_ damage: Rectangle) throws(WaylandError) { try update(damage, image: 0) }
 }
 
 /// DRM's names of formats in the compositor's protocols.

@@ -83,7 +83,7 @@ final class Machine {
       width = 256
       height = 128
       [[grant]]
-      owner = "vm:alpha"
+      from = "vm:alpha"
       to = "application:holder"
       \(more)
 

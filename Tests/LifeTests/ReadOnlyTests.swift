@@ -14,7 +14,7 @@ private let isRoot = geteuid() == 0
     let users = [("camera", camera), ("thief", thief)].map { name, user in
       "[[application]]\nname = \"\(name)\"\n" + (user.map { "user = \($0)\n" } ?? "")
     }
-    let grants = ["application:camera", "vm:alpha"].map { "[[grant]]\nowner = \"\($0)\"\nto = \"application:thief\"\n" }
+    let grants = ["application:camera", "vm:alpha"].map { "[[grant]]\nfrom = \"\($0)\"\nto = \"application:thief\"\n" }
     return try Machine(hasDisplay: false, more: (users + grants).joined(), hubUser: hub)
   }
 

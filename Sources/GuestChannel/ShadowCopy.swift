@@ -202,10 +202,10 @@ final class ShadowCopy {
   /// as its owner calls it. Who shows the image is told another number instead.
   private func putInItsPlace(_ generation: UInt64) {
     let wanted = chain.image(of: generation)
-    guard wanted != newest, !acquisition.keeps, let pixels = try? memory.bytes() else { return }
+    guard wanted != newest, !acquisition.keeps, let pixels = try? memory.mutableBytes() else { return }
     let start = Int(clamping: chain.offset(of: newest))
     guard start < pixels.count else { return }
-    bringUpToDate(wanted, from: UnsafeRawBufferPointer(rebasing: pixels[start...]))
+    bringUpToDate(wanted, from: UnsafeRawBufferPointer(UnsafeMutableRawBufferPointer(rebasing: pixels[start...])))
     newest = wanted
   }
 

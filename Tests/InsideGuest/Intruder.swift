@@ -160,8 +160,12 @@ final class Intruder {
     let numbers = Array(1...32) + [0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xffff_ffff, 1 << 32 | 1, UInt64.max]
     for number in numbers {
       attempts += 1
-      for count in [target.byteCount, 4096] where channel.hostMemory(number: number, byteCount: count) != nil {
-        throw Failure("LEAK blob \(number) of \(count) bytes")
+      for count in [target.byteCount, 4096] {
+        guard let memory = channel.hostMemory(number: number, byteCount: count) else { continue }
+        // A number of new memory says how long it is: whoever guesses one has empty memory of his own.
+        guard (0x8000_0001...0xffff_ffff).contains(number), memory.mapping.bytes.allSatisfy({ $0 == 0 }) else {
+          throw Failure("LEAK blob \(number) of \(count) bytes")
+        }
       }
     }
     for resource in UInt32(1)...16 { try offer(.random(), resource: resource, "a resource that is not its own") }

@@ -63,6 +63,7 @@ public final class ChannelContexts: ContextKind {
   let loop: EventLoop
   private let options: ChannelOptions
   private let note: (String) -> Void
+  private let sharing = MemorySharing()
   private var contexts: [ObjectIdentifier: ChannelContext] = [:]
   /// Channels whose programs have gone, but not yet what they shared.
   private var lingering: [ObjectIdentifier: HubChannel] = [:]
@@ -120,7 +121,7 @@ public final class ChannelContexts: ContextKind {
     guard let connect = options.connectToHub else { throw .contextCommand("no channels to the hub") }
     guard lingering.count < options.maximumCount else { throw .contextCommand("earlier channels have not ended yet") }
     let channel = HubChannel(
-      vm: options.vm, sharesDisplays: options.sharesDisplays, access: access,
+      vm: options.vm, sharesDisplays: options.sharesDisplays, access: access, sharing: sharing,
       allocate: { [unowned self] count throws(GPUError) in try allocate(count, access) },
       note: note, ready: ready)
     channel.lingers = { [weak self, weak channel] isLingering in

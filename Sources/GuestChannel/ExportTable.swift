@@ -8,52 +8,62 @@ final class ExportTable {
   private let access: ContextAccess
   private var exports: [BufferID: Export] = [:]
   private var isOffering: [UInt64: BufferID] = [:]
-  private let pages = PageExports()
+  private let pages: PageExports
+  /// Called with a buffer whose pages the guest wants back.
+  var recalled: (BufferID) -> Void = { _ in }
 
   /// What keeps a buffer's memory.
   private enum Export {
     case host(HostMemory)
-    case pages(PageExport)
+    case pages(PageExport, ResourceID)
   }
 
-  init(access: ContextAccess) { self.access = access }
+  /// An offer as the hub gets it.
+  typealias Offered = (offer: BufferOffer, descriptor: SharedDescriptor)
+
+  init(access: ContextAccess, dmaBufs: DMABufMaker) {
+    self.access = access
+    pages = PageExports(dmaBufs)
+  }
 
   var isEmpty: Bool { exports.isEmpty }
   var ids: [BufferID] { Array(exports.keys) }
 
   /// Offers a resource of the program's: memory that this process allocated for the guest, or pages of the guest's.
   ///
-  /// - Returns: the offer as the hub gets it, and its descriptor: the table of the pages, or one that can write, which is
-  ///   what VMMs map that cannot map for reading only. Whether anybody gets it is up to the offer and the grants.
+  /// - Returns: the offer as the hub gets it, and its descriptor: that of the pages, or one that can write, which is
+  ///   what VMMs map that cannot map for reading only. Whether anybody gets it is up to the offer and the grants. Or why
+  ///   others cannot have it, for the program.
   func add(
     _ offer: BufferOffer, serial: UInt64, resource: ResourceID
-  ) throws(GPUError) -> (BufferOffer, SharedDescriptor) {
+  ) throws(GPUError) -> Result<Offered, Refusal> {
     guard serial != 0 else { throw .contextCommand("an offer without a serial") }
     guard isOffering[serial] == nil else { throw .contextCommand("a serial that waits for its answer") }
     guard exports[offer.buffer.id] == nil else { throw .contextCommand("an id that is in use") }
-    let added =
-      if let pages = access.pages(of: resource) { try add(offer, pages, of: resource) } else {
-        try addHost(offer, resource)
+    let offered: Result<Offered, Refusal> =
+      if let pages = access.pages(of: resource) { add(offer, pages, of: resource) } else {
+        .success(try addHost(offer, resource))
       }
-    isOffering[serial] = offer.buffer.id
-    return added
+    if case .success = offered { isOffering[serial] = offer.buffer.id }
+    return offered
   }
 
   private func add(
     _ offer: BufferOffer, _ pages: GuestPages, of resource: ResourceID
-  ) throws(GPUError) -> (BufferOffer, SharedDescriptor) {
-    guard !offer.isWritable else { throw .contextCommand("pages of a guest that others could write") }
-    let (export, table, file) = try self.pages.add(
-      pages, of: resource, offer.buffer.layout, images: offer.images, access.ledger)
-    var checked = offer
-    checked.memory = MemoryDescription(kind: .ranges, side: .guest, reason: .dmaBufNotTaken, byteCount: table.byteCount)
-    exports[offer.buffer.id] = .pages(export)
-    return (checked, file)
+  ) -> Result<Offered, Refusal> {
+    let id = offer.buffer.id
+    do throws(Refusal) {
+      let export = try self.pages.add(pages, for: offer, access.ledger) { [weak self] in self?.recalled(id) }
+      exports[id] = .pages(export, resource)
+      var checked = offer
+      checked.memory = export.memory
+      return .success((checked, export.descriptor))
+    } catch {
+      return .failure(error)
+    }
   }
 
-  private func addHost(
-    _ offer: BufferOffer, _ resource: ResourceID
-  ) throws(GPUError) -> (BufferOffer, SharedDescriptor) {
+  private func addHost(_ offer: BufferOffer, _ resource: ResourceID) throws(GPUError) -> Offered {
     guard let memory = access.hostMemory(of: resource), memory.isOwn else { throw .notMappable(resource) }
     let layout = offer.buffer.layout
     guard layout.byteCount <= memory.byteCount else {
@@ -76,8 +86,8 @@ final class ExportTable {
 
   /// Whether a buffer is where it was when it was offered: pages that are gone show something else.
   func isInPlace(_ id: BufferID) -> Bool {
-    guard case .pages(let export)? = exports[id] else { return true }
-    return export.isInPlace(access)
+    guard case .pages(let export, let resource)? = exports[id] else { return true }
+    return export.isInPlace(access.pages(of: resource))
   }
 
   private static func descriptor(of memory: HostMemory) throws(GPUError) -> SharedDescriptor {
@@ -98,6 +108,21 @@ final class ExportTable {
 
   /// Nobody reads it any more.
   func remove(_ id: BufferID) { exports[id] = nil }
+
+  /// The guest wants a buffer's pages back: those that are to be waited for; nil where they are no news.
+  func recall(_ id: BufferID) -> PageExport? {
+    guard case .pages(let export, _)? = exports[id], !export.isRecalled else { return nil }
+    export.isRecalled = true
+    return export
+  }
+
+  /// The guest is not kept waiting for its pages any longer.
+  func giveUp(_ export: PageExport) {
+    exports = exports.filter { entry in
+      guard case .pages(let kept, _) = entry.value else { return true }
+      return kept !== export
+    }
+  }
 
   /// A reader does not let go: its pages go, so that it reads zeros and costs nothing. The guest's own stay.
   func empty(_ id: BufferID) { if case .host(let memory)? = exports[id] { try? memory.punch() } }

@@ -35,10 +35,12 @@ final class HubChannel: ChannelService {
   private var isGreeted = false
   private var isOver = false
   private var hasToldEnd = false
+  /// Requests of the card's own that are not answered yet; they have the serial 0.
+  private var ownRequests = 0
   private var isClosed = false
   private var inbox: [Transmission] = []
   /// Other VMs' memory, of the buffer that comes next.
-  private var files: [MemoryFileID: ReadOnlyBuffer.VMMemory] = [:]
+  private var files: VMFiles = [:]
   private var outbox: [Outgoing] = []
   /// What was asked for and is not answered yet.
   private var acquisitions: [UInt64: Acquisition] = [:]
@@ -46,7 +48,7 @@ final class HubChannel: ChannelService {
   var lingers: (Bool) -> Void = { _ in }
 
   init(
-    vm: PeerName, sharesDisplays: Bool = false, access: ContextAccess,
+    vm: PeerName, sharesDisplays: Bool = false, access: ContextAccess, sharing: MemorySharing,
     allocate: @escaping (Int) throws(GPUError) -> HostMemory,
     note: @escaping (String) -> Void, ready: @escaping () -> Void
   ) {
@@ -54,9 +56,10 @@ final class HubChannel: ChannelService {
     self.sharesDisplays = sharesDisplays
     self.note = note
     self.ready = ready
-    exports = ExportTable(access: access)
-    imports = ImportTable(access: access, allocate: allocate)
+    exports = ExportTable(access: access, dmaBufs: sharing.dmaBufs)
+    imports = ImportTable(access: access, pieces: sharing.pieces, allocate: allocate)
     screens = ScreenTable(vm: vm, allocate: allocate)
+    exports.recalled = { [weak self] in self?.recalled($0) }
     imports.released = { [weak self] in self?.released($0) }
     imports.tell = { [weak self] in self?.tell(.application(.updated($0)), 0) }
     imports.done = { [weak self] in self?.post(.application(.done($0, generation: $1)), 0) }
@@ -146,12 +149,44 @@ final class HubChannel: ChannelService {
     _ offer: BufferOffer, _ serial: UInt64, _ identifier: Transmission.Identifier?
   ) throws(GPUError) {
     guard let identifier, identifier.kind == .blob else { throw .contextCommand("an offer without a resource") }
-    let (checked, descriptor) = try exports.add(
-      offer, serial: serial, resource: ResourceID(rawValue: identifier.number))
-    for file in exports.takeUntoldFiles() {
-      post(.memoryRegister(file.id, byteCount: file.byteCount), 0, file.descriptor)
+    switch try exports.add(offer, serial: serial, resource: ResourceID(rawValue: identifier.number)) {
+    case .success(let offered):
+      for file in exports.takeUntoldFiles() {
+        post(.memoryRegister(file.id, byteCount: file.byteCount), 0, file.descriptor)
+      }
+      post(.application(.offer(offered.offer)), serial, offered.descriptor)
+    case .failure(var refusal):
+      refusal.messageType = MessageType.bufferOffer.rawValue
+      tell(.error(refusal), serial)
     }
-    post(.application(.offer(checked)), serial, descriptor)
+  }
+
+  /// How long a guest waits at most for pages that it takes back while they are shared: longer than the hub waits for
+  /// those who have them.
+  private static let patience = Duration.seconds(30)
+
+  /// The guest takes pages back whose buffer its program has not taken back: it ends in the program's place.
+  private func recalled(_ id: BufferID) {
+    guard let export = exports.recall(id) else { return }
+    ownRequests += 1
+    post(.application(.withdraw(id)), 0)
+    reach?.loop.schedule(at: .now + Self.patience) { [weak self, weak export] in
+      guard let self, let export else { return }
+      exports.giveUp(export)
+      endIfNothingIsLeft()
+    }
+  }
+
+  /// Whether it answers a request of the card's own.
+  private func isOwn(_ message: Message, _ serial: UInt64) -> Bool {
+    guard serial == 0, ownRequests > 0 else { return false }
+    switch message {
+    case .application(.accepted): break
+    case .error(let refusal) where refusal.messageType == MessageType.bufferWithdraw.rawValue: break
+    default: return false
+    }
+    ownRequests -= 1
+    return true
   }
 
   private func released(_ id: BufferID) {
@@ -239,6 +274,7 @@ extension HubChannel: HubConnectionHandler {
   func connection(
     _ connection: HubConnection, received message: Message, serial: UInt64, descriptor: consuming FileDescriptor?
   ) {
+    if isOwn(message, serial) { return }
     switch message {
     case .memorySet(let key, let byteCount):
       guard let descriptor else { return }
@@ -273,7 +309,7 @@ extension HubChannel: HubConnectionHandler {
   }
 
   /// The files of the buffer that comes next.
-  private func takeFiles() -> [MemoryFileID: ReadOnlyBuffer.VMMemory] {
+  private func takeFiles() -> VMFiles {
     defer { files.removeAll() }
     return files
   }
@@ -314,9 +350,9 @@ extension HubChannel: HubConnectionHandler {
 }
 
 extension BufferInfo {
-  /// As the guest has it: what is in other VMs' pages is a copy in the host's memory to it.
+  /// As the guest has it: what is in other VMs' pages is memory of the host's to it.
   fileprivate var asCopied: BufferInfo {
-    guard memory.kind == .ranges else { return self }
+    guard memory.kind != .file else { return self }
     var info = self
     info.memory = MemoryDescription(
       kind: .file, side: .host, reason: .hostAllocated, byteCount: memory.byteCount)

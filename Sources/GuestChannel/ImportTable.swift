@@ -26,6 +26,7 @@ final class ImportTable {
   }
 
   private let access: ContextAccess
+  private let pieces: PieceCount
   private let allocate: (Int) throws(GPUError) -> HostMemory
   private var imports: [BufferID: Import] = [:]
   /// What each number stands for; a buffer has one at a time.
@@ -38,8 +39,9 @@ final class ImportTable {
   /// Called with a generation of a buffer's owner that is read.
   var done: (BufferID, UInt64) -> Void = { _, _ in }
 
-  init(access: ContextAccess, allocate: @escaping (Int) throws(GPUError) -> HostMemory) {
+  init(access: ContextAccess, pieces: PieceCount, allocate: @escaping (Int) throws(GPUError) -> HostMemory) {
     self.access = access
+    self.pieces = pieces
     self.allocate = allocate
   }
 
@@ -52,7 +54,7 @@ final class ImportTable {
   /// write it now, and had a copy to read, gets the memory itself.
   /// `files`: where its ranges are, if it consists of such.
   func add(
-    _ info: BufferInfo, _ descriptor: SharedDescriptor, in files: [MemoryFileID: ReadOnlyBuffer.VMMemory] = [:],
+    _ info: BufferInfo, _ descriptor: SharedDescriptor, in files: VMFiles = [:],
     for acquisition: Acquisition
   ) throws(GPUError) -> (Transmission.Identifier, BufferInfo) {
     let id = info.buffer.id
@@ -92,8 +94,7 @@ final class ImportTable {
   private func forgetNumber(of id: BufferID) { numbers = numbers.filter { $0.value != id } }
 
   private func makeImport(
-    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ files: [MemoryFileID: ReadOnlyBuffer.VMMemory],
-    _ acquisition: Acquisition
+    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ files: VMFiles, _ acquisition: Acquisition
   ) throws(GPUError) -> Import {
     guard let byteCount = HostMemory.wholePages(Int(clamping: info.memory.byteCount)) else {
       throw .invalidBlobSize(info.memory.byteCount)
@@ -111,11 +112,11 @@ final class ImportTable {
   }
 
   private func makeShadow(
-    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ files: [MemoryFileID: ReadOnlyBuffer.VMMemory],
-    _ acquisition: Acquisition
+    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ files: VMFiles, _ acquisition: Acquisition
   ) throws(GPUError) -> ShadowCopy {
     let id = info.buffer.id
-    let shadow = try ShadowCopy(info, descriptor, in: files, for: acquisition, allocate: allocate)
+    let source = try ShadowSource(info, descriptor, in: files, pieces)
+    let shadow = try ShadowCopy(info, of: source, for: acquisition, allocate: allocate)
     shadow.tell = { [weak self] in self?.tell($0) }
     shadow.copied = { [weak self] in self?.done(id, $0) }
     return shadow

@@ -4,47 +4,45 @@ import HubProtocol
 import Platform
 import Virtqueue
 
-/// A buffer of a program's that is in its VM's own pages: ranges of the VM's memory files.
+/// A buffer of a program's that is in its VM's own pages.
 ///
-/// The pages stay the guest's, which may change them and take them away: whoever reads them has a copy of his own.
+/// The pages stay the guest's. When it takes them back, it has them when this object is gone.
 final class PageExport {
+  /// What the hub is given: one dma-buf of the pages, or a table of ranges of the VM's memory files.
+  let descriptor: SharedDescriptor
+  /// How that is described.
+  let memory: MemoryDescription
+  /// Whether the guest has asked for its pages.
+  var isRecalled = false
   private let pages: GuestPages
-  private let resource: ResourceID
-  private let pieces: [MemoryFilePiece]
-  /// What others are given of the VM's memory, and the table.
+  private let loan: PageLoan
   private let charges: [Keeper]
 
+  /// What others are given of the VM's memory, and what it takes to do so.
   private final class Keeper {
     private let charge: Ledger.Charge
     init(_ charge: consuming Ledger.Charge) { self.charge = consume charge }
   }
 
   fileprivate init(
-    _ pages: GuestPages, of resource: ResourceID, _ pieces: [MemoryFilePiece], _ table: RangeTable, _ ledger: Ledger?
-  ) throws(GPUError) {
+    _ pages: GuestPages, _ loan: PageLoan, _ memory: MemoryDescription, _ descriptor: SharedDescriptor,
+    _ demands: [Ledger.Demand], _ ledger: Ledger
+  ) throws(Ledger.OverLimit) {
     self.pages = pages
-    self.resource = resource
-    self.pieces = pieces
-    guard let ledger else { throw .contextCommand("the card is gone") }
-    do throws(Ledger.OverLimit) {
-      charges = [
-        Keeper(try ledger.charge(Ledger.Demand(Int(clamping: table.byteCount), as: .guestMemory))),
-        Keeper(try ledger.charge(Ledger.Demand(table.fileByteCount, as: .bookkeeping, descriptors: 1))),
-      ]
-    } catch {
-      throw .overLimit(error)
-    }
+    self.loan = loan
+    self.memory = memory
+    self.descriptor = descriptor
+    var charges: [Keeper] = []
+    for demand in demands { charges.append(Keeper(try ledger.charge(demand))) }
+    self.charges = charges
   }
 
-  /// Whether the resource has the pages still, where they were when it was offered.
-  func isInPlace(_ access: ContextAccess) -> Bool {
-    guard access.pages(of: resource) === pages else { return false }
-    let byteCount = pieces.reduce(0) { $0 + $1.count }
-    return pages.isWhole && pages.filePieces(covering: byteCount) == pieces
-  }
+  /// Whether a resource has the pages still, where they were when it was offered.
+  func isInPlace(_ pages: GuestPages?) -> Bool { !isRecalled && self.pages === pages && loan.isInPlace }
 }
 
-/// The VM's memory files as the hub knows them on one channel: each is told once, before the first buffer in it.
+/// Gives pages of a guest's to others: as one dma-buf, which shows them alone, where this machine makes such; else as ranges
+/// of the VM's memory files, each of which the hub is told of once, before the first buffer in it.
 final class PageExports {
   /// A file that the hub is to be told of.
   struct File {
@@ -53,8 +51,11 @@ final class PageExports {
     let byteCount: UInt64
   }
 
+  private let dmaBufs: DMABufMaker
   private var known: [MemoryRegionFile.Identity: MemoryFileID] = [:]
   private var untold: [File] = []
+
+  init(_ dmaBufs: DMABufMaker) { self.dmaBufs = dmaBufs }
 
   /// The files that the hub has not been told of.
   func takeUntold() -> [File] {
@@ -62,44 +63,104 @@ final class PageExports {
     return untold
   }
 
-  /// Offers pages: what keeps them, and the table that says where they are.
+  /// Pages for an offer. `recalled` is called when the guest wants them back.
+  ///
+  /// - Throws: why others cannot have them, for the program.
   func add(
-    _ pages: GuestPages, of resource: ResourceID, _ layout: PixelLayout, images: Int, _ ledger: Ledger?
-  ) throws(GPUError) -> (export: PageExport, table: RangeTable, file: SharedDescriptor) {
-    guard layout.byteCount <= pages.byteCount else {
-      throw .pictureBeyondBlob(layout.size, stride: layout.stride, offset: UInt32(clamping: layout.offset))
+    _ pages: GuestPages, for offer: BufferOffer, _ ledger: Ledger?, recalled: @escaping () -> Void
+  ) throws(Refusal) -> PageExport {
+    let layout = offer.buffer.layout
+    guard layout.byteCount <= pages.byteCount,
+      let chain = ImageChain(count: offer.images, byteCount: UInt64(pages.byteCount), layout: layout)
+    else { throw Self.refusal("its pages are not \(offer.images) equal shares of whole pages for its layout") }
+    guard let ledger, let loan = pages.lend(covering: chain.byteCount, recalled: recalled) else {
+      throw Self.refusal("the VM's memory is in no file that others can map")
     }
-    guard let chain = ImageChain(count: images, byteCount: UInt64(pages.byteCount), layout: layout) else {
-      throw .contextCommand("pages that are not \(images) images")
+    let made = makeDMABuf(loan.pieces)
+    switch made {
+    case .success(let dmaBuf): return try Self.export(pages, loan, dmaBuf, ledger)
+    case .failure(let reason) where offer.isWritable:
+      throw Self.refusal("guests' pages can be written by others as a dma-buf only: \(reason)")
+    case .failure(let reason): return try export(pages, loan, because: reason, ledger)
     }
-    guard pages.isWhole, let pieces = pages.filePieces(covering: chain.byteCount) else {
-      throw .contextCommand("the VM's memory is in no file that others can map")
-    }
-    do {
-      let table = try RangeTable(joining: try pieces.map { try range($0) })
-      let export = try PageExport(pages, of: resource, pieces, table, ledger)
-      return (export, table, SharedDescriptor(try table.makeFile()))
-    } catch let error as GPUError {
-      throw error
+  }
+
+  private func makeDMABuf(_ pieces: [MemoryFilePiece]) -> Result<SharedDescriptor, HandOverReason> {
+    do throws(UDMABufFailure) {
+      return .success(try dmaBufs.make(pieces))
     } catch {
-      throw .contextCommand("pages that cannot be shared: \(error)")
+      return .failure(HandOverReason(error))
     }
   }
 
-  private func range(_ piece: MemoryFilePiece) throws -> MemoryRange {
-    MemoryRange(memory: try number(of: piece.file), offset: piece.offset, length: piece.count)
+  private static func export(
+    _ pages: GuestPages, _ loan: PageLoan, _ dmaBuf: SharedDescriptor, _ ledger: Ledger
+  ) throws(Refusal) -> PageExport {
+    let memory = MemoryDescription(kind: .dmaBuf, side: .guest, reason: .udmabuf, byteCount: loan.byteCount)
+    let demand = Ledger.Demand(Int(clamping: loan.byteCount), as: .guestMemory, descriptors: 1)
+    return try export(pages, loan, memory, dmaBuf, [demand], ledger)
   }
 
-  private func number(of region: MemoryRegionFile) throws -> MemoryFileID {
+  private func export(
+    _ pages: GuestPages, _ loan: PageLoan, because reason: HandOverReason, _ ledger: Ledger
+  ) throws(Refusal) -> PageExport {
+    let table = try table(of: loan.pieces)
+    let demands = [
+      Ledger.Demand(Int(clamping: table.byteCount), as: .guestMemory),
+      Ledger.Demand(table.fileByteCount, as: .bookkeeping, descriptors: 1),
+    ]
+    let memory = MemoryDescription(kind: .ranges, side: .guest, reason: reason, byteCount: table.byteCount)
+    return try Self.export(pages, loan, memory, try Self.file(of: table), demands, ledger)
+  }
+
+  private static func export(
+    _ pages: GuestPages, _ loan: PageLoan, _ memory: MemoryDescription, _ descriptor: SharedDescriptor,
+    _ demands: [Ledger.Demand], _ ledger: Ledger
+  ) throws(Refusal) -> PageExport {
+    do throws(Ledger.OverLimit) {
+      return try PageExport(pages, loan, memory, descriptor, demands, ledger)
+    } catch {
+      throw Refusal(.overLimit, reason: "\(error)")
+    }
+  }
+
+  // MARK: Ranges
+
+  private func table(of pieces: [MemoryFilePiece]) throws(Refusal) -> RangeTable {
+    var ranges: [MemoryRange] = []
+    for piece in pieces {
+      ranges.append(MemoryRange(memory: try number(of: piece.file), offset: piece.offset, length: piece.count))
+    }
+    do throws(RangeTableError) {
+      return try RangeTable(joining: ranges)
+    } catch {
+      throw Self.refusal("\(error)")
+    }
+  }
+
+  private static func file(of table: RangeTable) throws(Refusal) -> SharedDescriptor {
+    do throws(SystemError) {
+      return SharedDescriptor(try table.makeFile())
+    } catch {
+      throw refusal("\(error)")
+    }
+  }
+
+  private func number(of region: MemoryRegionFile) throws(Refusal) -> MemoryFileID {
     if let known = known[region.identity] { return known }
     guard known.count < MemoryFileID.maximumCount, SharedMemory.hasUsualPages(region.descriptor.raw) else {
-      throw GPUError.contextCommand("memory in too many files, or in huge pages")
+      throw Self.refusal("the VM's memory is in too many files, or in huge pages")
     }
-    let descriptor = SharedDescriptor(try SharedMemory.reopenReadOnly(region.descriptor.raw))
-    let byteCount = try SharedMemory.size(of: region.descriptor.raw)
     let id = MemoryFileID(rawValue: UInt32(known.count + 1))
+    do throws(SystemError) {
+      let descriptor = SharedDescriptor(try SharedMemory.reopenReadOnly(region.descriptor.raw))
+      untold.append(File(id: id, descriptor: descriptor, byteCount: try SharedMemory.size(of: region.descriptor.raw)))
+    } catch {
+      throw Self.refusal("\(error)")
+    }
     known[region.identity] = id
-    untold.append(File(id: id, descriptor: descriptor, byteCount: byteCount))
     return id
   }
+
+  private static func refusal(_ reason: String) -> Refusal { Refusal(.disagreement, reason: reason) }
 }

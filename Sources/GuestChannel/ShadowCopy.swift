@@ -16,7 +16,7 @@ final class ShadowCopy {
   let chain: ImageChain
   private let layout: PixelLayout
   /// The owner's images.
-  private let sources: [Source]
+  private let source: ShadowSource
   /// What of each image is older than the newest update.
   private var stale: [DamagedArea]
   /// The image with the newest pixels.
@@ -38,70 +38,19 @@ final class ShadowCopy {
   /// Called with what the guest is to be told.
   var tell: (BufferUpdate) -> Void = { _ in }
 
-  /// One of the owner's images.
-  private struct Source {
-    let buffer: ReadOnlyBuffer
-    /// Where it begins in the buffer's bytes.
-    let start: Int
-
-    var bytes: UnsafeRawBufferPointer {
-      UnsafeRawBufferPointer(rebasing: buffer.bytes[min(start, buffer.bytes.count)...])
-    }
-  }
-
   /// Copies the whole picture into an image of memory that `allocate` gives: room for several, if there is.
   init(
-    _ info: BufferInfo, _ descriptor: SharedDescriptor, in files: [MemoryFileID: ReadOnlyBuffer.VMMemory],
-    for acquisition: Acquisition, allocate: (Int) throws(GPUError) -> HostMemory
+    _ info: BufferInfo, of source: ShadowSource, for acquisition: Acquisition,
+    allocate: (Int) throws(GPUError) -> HostMemory
   ) throws(GPUError) {
     self.acquisition = acquisition
+    self.source = source
     layout = info.buffer.layout
-    sources = try Self.sources(info, descriptor, files)
     (chain, memory) = try Self.memory(info.buffer.layout, acquisition, allocate)
     stale = Array(repeating: DamagedArea(Rectangle(info.buffer.layout.size)), count: chain.count)
     generation = info.generation
     newest = chain.image(of: info.generation)
-    copy(sources[Int(info.generation % UInt64(sources.count))], into: newest)
-  }
-
-  private static func sources(
-    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ files: [MemoryFileID: ReadOnlyBuffer.VMMemory]
-  ) throws(GPUError) -> [Source] {
-    guard let chain = ImageChain(count: info.images, byteCount: info.memory.byteCount, layout: info.buffer.layout)
-    else { throw .contextCommand("images that do not fit their memory") }
-    do {
-      return info.memory.kind == .ranges
-        ? try sources(info, chain, pagesOf: descriptor, files) : try sources(info, chain, descriptor)
-    } catch {
-      throw .contextCommand("a buffer that cannot be read: \(error)")
-    }
-  }
-
-  private static func sources(
-    _ info: BufferInfo, _ chain: ImageChain, _ descriptor: SharedDescriptor
-  ) throws -> [Source] {
-    try (0..<chain.count).map { image in
-      let offset = info.memory.offset &+ chain.offset(of: image)
-      return Source(
-        buffer: try ReadOnlyBuffer(
-          id: info.buffer.id, layout: info.buffer.layout, descriptor: descriptor.raw, offset: offset), start: 0)
-    }
-  }
-
-  /// Pages of another VM, which may take them away: then there are zeros.
-  private static func sources(
-    _ info: BufferInfo, _ chain: ImageChain, pagesOf table: SharedDescriptor,
-    _ files: [MemoryFileID: ReadOnlyBuffer.VMMemory]
-  ) throws -> [Source] {
-    let layout = info.buffer.layout
-    let last = PixelLayout(
-      size: layout.size, format: layout.format, stride: layout.stride,
-      offset: layout.offset + chain.offset(of: chain.count - 1))
-    guard let last else { throw GPUError.contextCommand("images that do not fit their memory") }
-    let buffer = try ReadOnlyBuffer(
-      id: info.buffer.id, layout: last, ranges: try RangeTable(file: table.raw), of: { files[$0] }, bell: try Doorbell()
-    )
-    return (0..<chain.count).map { Source(buffer: buffer, start: Int(clamping: chain.offset(of: $0))) }
+    copy(info.generation, into: newest)
   }
 
   /// Who follows a picture needs two images, who shows it while it takes in the next one three. Where the VM has no room
@@ -181,7 +130,7 @@ final class ShadowCopy {
 
   private func takeIn() {
     guard let update = waiting, let target = target(for: update.generation) else { return }
-    copy(sources[Int(update.generation % UInt64(sources.count))], into: target)
+    copy(update.generation, into: target)
     waiting = nil
     newest = target
     let damage = update.damage.union(untold?.damage ?? .empty)
@@ -218,10 +167,8 @@ final class ShadowCopy {
 
   // MARK: Pixels
 
-  private func copy(_ source: Source, into image: Int) {
-    source.buffer.beginReading()
-    defer { source.buffer.endReading() }
-    bringUpToDate(image, from: source.bytes)
+  private func copy(_ generation: UInt64, into image: Int) {
+    source.read(generation) { bringUpToDate(image, from: $0) }
   }
 
   private func bringUpToDate(_ image: Int, from source: UnsafeRawBufferPointer) {

@@ -36,7 +36,7 @@ import Virtqueue
     try a.guest.write([UInt8](repeating: 0x22, count: 8192), at: pages)
     try a.update(id, Rectangle(x: 0, y: 0, width: 64, height: 16), 1)
     #expect(try b.told() == GuestProgram.updated(id, Rectangle(Self.size), 1))
-    #expect(picture.bytes.prefix(8192).allSatisfy { $0 == 0x22 })
+    #expect(picture.bytes[8192...].prefix(8192).allSatisfy { $0 == 0x22 }, "generation 1 is in image 1 of the copy")
     picture.bytes[0] = 0x99
     #expect(a.guest.bytes(at: pages, count: 1) == [0x22])
     #expect(a.guest.device.ledger.totals.guestMemory == 8192)

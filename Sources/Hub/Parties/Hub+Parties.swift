@@ -23,7 +23,7 @@ extension Hub {
       entry.owner == party
       ? .readWrite : grants.access(of: party, to: entry.id, named: entry.sharing.name, of: entry.owner)
     guard let access = granted.map({ min($0, most) }) else { return nil }
-    return entry.memory.kind == .dmaBuf && access < .readWrite ? nil : access
+    return entry.canBeAcquired(for: access, by: party) ? access : nil
   }
 
   /// How a VM that may read a buffer gets its pixels into its guest; nil for other parties, whose descriptors say it all.
@@ -31,7 +31,7 @@ extension Hub {
     guard party.kind == .vm, entry.owner != party else { return nil }
     guard entry.memory.kind != .ranges else { return .shadow }
     let form = grants.form(for: party, reading: entry.id, named: entry.sharing.name, of: entry.owner)
-    let isPossible = form != .shared || entry.memory.kind == .file && entry.sharing.writable != nil
+    let isPossible = form != .shared || entry.memory.kind == .dmaBuf || entry.sharing.writable != nil
     return self.form(of: party, asked: isPossible ? form : nil)
   }
 

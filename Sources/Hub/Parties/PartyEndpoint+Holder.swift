@@ -18,7 +18,7 @@ extension PartyEndpoint {
   /// The buffer, if this party may have it so.
   private func available(_ acquisition: Acquisition) -> BufferEntry? {
     guard let (entry, access) = find(acquisition.key), access >= acquisition.access,
-      entry.canBeAcquired(for: acquisition.access), leases[entry.id].map({ $0.entry === entry }) ?? true
+      entry.canBeAcquired(for: acquisition.access, by: party), leases[entry.id].map({ $0.entry === entry }) ?? true
     else { return nil }
     return entry
   }
@@ -156,7 +156,9 @@ extension PartyEndpoint {
     var index = 0
     while index < waiting.count {
       let (acquisition, serial) = waiting[index]
-      guard let entry = available(acquisition) else {
+      let found = available(acquisition)
+      let refusal = found == nil ? refusalToSee(acquisition.key) : nil
+      guard found != nil || refusal != nil else {
         index += 1
         continue
       }
@@ -167,7 +169,8 @@ extension PartyEndpoint {
       waiting.remove(at: index)
       hub.shared.stopWaiting(self, for: acquisition.key)
       do throws(Refusal) {
-        try acquire(entry, acquisition, serial)
+        if let refusal { throw refusal }
+        if let found { try acquire(found, acquisition, serial) }
       } catch {
         guard error.code.isDecline else { throw error }
         peer.decline(error, about: .acquire, serial: serial)

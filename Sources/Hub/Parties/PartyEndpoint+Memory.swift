@@ -11,6 +11,16 @@ extension PartyEndpoint {
     try memories.register(memory, byteCount: byteCount, descriptor)
   }
 
+  /// Ranges of a VM's memory that nobody may see are of no use to anybody.
+  func checkReaders(of offer: BufferOffer) throws(Refusal) {
+    guard offer.memory.kind == .ranges, party.kind == .vm,
+      !hub.configuration.memoryReaders.values.contains(where: { $0.contains(party.name) })
+    else { return }
+    let owner = party.name.text
+    throw Refusal(
+      .disagreement, reason: "no dma-buf (\(offer.memory.reason)), and no [[vm]] has sees_memory_of = [\"\(owner)\"]")
+  }
+
   /// Why this party may not have a buffer that it was granted: it is in another VM's memory, which nobody let it see.
   func refusalToSee(_ key: BufferKey) -> Refusal? {
     guard let entry = hub.shared.find(key, for: party, where: { _ in true }), entry.offeredAccess != nil,

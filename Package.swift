@@ -153,7 +153,8 @@ let package = Package(
     .executableTarget(
       name: "InsideGuest",
       dependencies: [
-        "CKMS", "CDRM", "LifeSupport", "MuntinGuest", "CrossDomain", "HubProtocol", "Buffers", "Platform",
+        "CKMS", "CDRM", "LifeSupport", "MuntinGuest", "CrossDomain", "VhostUser", "GPUDevice", "Virtqueue",
+        "HubProtocol", "Buffers", "Platform",
       ],
       path: "Tests/InsideGuest", swiftSettings: settings),
     .testTarget(

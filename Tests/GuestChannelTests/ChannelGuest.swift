@@ -65,26 +65,11 @@ final class ChannelGuest {
     queue.callDescriptor = driver.callBell.ringing
     request = try arena.allocate(128 << 10, alignment: 4096)
     device.featuresAccepted(device.deviceFeatures)
-    device.memoryChanged(try Self.memory(of: arena))
+    device.memoryChanged(arena.memory)
     window.device = device
     window.serve(on: loop)
     device.sharedMemoryWindowChanged(window)
     device.start(queue)
-  }
-
-  /// The guest's memory as its card has it: in files.
-  private static func memory(of arena: GuestArena) throws -> GuestMemory {
-    let memory = GuestMemory()
-    for region in arena.regions {
-      let file = MemoryRegionFile(
-        identity: MemoryRegionFile.Identity(device: 0, number: UInt64(region.file.raw)), descriptor: region.file)
-      let mapping = try MemoryMapping(descriptor: region.file.raw, count: region.count, access: .readWrite)
-      try memory.add(
-        MemoryRegion(
-          guestAddress: region.guestAddress, count: UInt64(region.count), userAddress: region.userAddress,
-          mapping: mapping, file: file))
-    }
-    return memory
   }
 
   // MARK: Commands
@@ -170,6 +155,9 @@ final class ChannelGuest {
     #expect(try run(.resourceMapBlob(ResourceID(rawValue: id), offset: offset)) == .okMapInfo)
     return try #require(window.mapped[offset]).mutableBytes
   }
+
+  /// The VMM has put other memory in the place of the guest's.
+  func loseMemory() throws { device.memoryChanged(try GuestArena(count: 4096).memory) }
 
   func write(_ bytes: [UInt8], at address: GuestAddress) throws { try arena.write(bytes, at: address) }
 

@@ -1,12 +1,14 @@
 import Buffers
 import GPUDevice
+import Glibc
 import HubProtocol
 import Testing
 import Virtqueue
 
 @testable import GuestChannel
 
-@Suite("Buffers in a guest's own pages") struct PageTests {
+/// Where no dma-buf can be made of them. Where one can: Tests/Guests/test_inside_pages.py.
+@Suite("Buffers in a guest's own pages", .enabled(if: access("/dev/udmabuf", F_OK) != 0)) struct PageTests {
   private static let size = Size(width: 64, height: 32)
 
   /// A's buffer "map" in its own pages, granted to b.
@@ -43,16 +45,52 @@ import Virtqueue
     #expect(a.guest.device.ledger.totals.hostAllocated == 0)
   }
 
-  @Test("pages that were taken away are not read again")
-  func gone() throws {
+  @Test("a guest that takes its pages back ends the buffer, and has them when no reader is left")
+  func takenBack() throws {
     let world = try ChannelWorld(readers: ["b": ["a"]])
     let (a, id, _) = try offer(world)
     let b = try GuestProgram(try world.guest("b"), context: 1)
-    _ = try b.acquire("map", of: "a", resource: 9, at: 0, wantsUpdates: true)
-    #expect(try a.guest.run(.resourceDetachBacking(ResourceID(rawValue: 7))) != nil)
-    #expect(try a.guest.run(.resourceUnref(ResourceID(rawValue: 7))) == .okNoData)
-    #expect(
-      try a.say(.application(.update(BufferUpdate(id: id, damage: Rectangle(Self.size), generation: 1)))) != .okNoData)
+    let picture = try b.acquire("map", of: "a", resource: 9, at: 0, wantsUpdates: true)
+    let unref = try a.guest.post(.resourceUnref(ResourceID(rawValue: 7)))
+    #expect(!a.guest.done.contains(unref), "a reader may still look at the pages")
+    #expect(try a.guest.run(.resourceCreate2D(ResourceID(rawValue: 70), format: 2, size: Self.size)) == .okNoData)
+    try a.guest.wait { a.guest.done.contains(unref) }
+    guard case .application(.retired(id, _)) = try b.told() else {
+      Issue.record("the reader was told something else")
+      return
+    }
+    #expect(picture.bytes.allSatisfy { $0 == 0 })
+    #expect(a.guest.device.ledger.totals.guestMemory == 0)
+    guard case .application(.bufferWanted) = try a.told(), case .bufferFreed(id) = try a.told() else {
+      Issue.record("the owner was told something else")
+      return
+    }
+    #expect(throws: GuestProgram.Failure.self) { try b.acquire("map", of: "a", resource: 10, at: 65_536) }
+  }
+
+  @Test("pages that the VMM has moved are nobody's picture any more")
+  func moved() throws {
+    let world = try ChannelWorld(readers: ["b": ["a"]])
+    let (a, id, _) = try offer(world)
+    let b = try GuestProgram(try world.guest("b"), context: 1)
+    let picture = try b.acquire("map", of: "a", resource: 9, at: 0, wantsUpdates: true)
+    try a.guest.loseMemory()
+    guard case .application(.retired(id, _)) = try b.told() else {
+      Issue.record("the reader was told something else")
+      return
+    }
+    #expect(picture.bytes.allSatisfy { $0 == 0 })
+  }
+
+  @Test("where nobody may see them and there is no dma-buf of them, the program is told what is missing")
+  func useless() throws {
+    let world = try ChannelWorld()
+    let refusal = #expect(throws: GuestProgram.Failure.self) { try offer(world) }
+    guard case .refused(let said)? = refusal else {
+      Issue.record("offered")
+      return
+    }
+    #expect(said.code == .disagreement && said.reason.contains("sees_memory_of = [\"a\"]"), "\(said)")
   }
 
   @Test("with the owner's program the copy is emptied")
@@ -78,6 +116,6 @@ import Virtqueue
     let offer = BufferOffer(
       buffer: BufferDescription(id: .random(), layout: layout), memory: MemoryDescription(hostFileOf: layout),
       name: PeerName("map"), isWritable: true)
-    #expect(try a.say(.application(.offer(offer)), serial: 1, resource: 7) != .okNoData)
+    #expect(throws: GuestProgram.Failure.self) { try a.ask(.offer(offer), resource: 7) }
   }
 }

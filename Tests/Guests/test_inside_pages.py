@@ -11,7 +11,7 @@ from harness.inside import Inside, initrd_with
 from harness.machines import Vm
 from harness.waiting import wait_for
 
-BYTES = 640 * 480 * 4
+BYTES = 320 * 256 * 4
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +86,8 @@ def test_a_grant_that_says_shared_gives_the_pages_themselves(inside):
     _, form = share(inside, "read", "--form", "shared")
     assert form == "has shared"
     do(inside, "b", "check 1")
-    do(inside, "a", "set 639 479 0a141e")
-    assert pixel(inside, "b", 639, 479) == "0a141e"
+    do(inside, "a", "set 319 255 0a141e")
+    assert pixel(inside, "b", 319, 255) == "0a141e"
     assert ledger(inside, "b", "host_memory") == 0
 
 
@@ -144,7 +144,7 @@ def test_no_program_of_the_hosts_opens_a_dma_buf_again_for_reading_only(inside):
 
 
 def test_what_no_dma_buf_can_be_made_of_is_refused_with_the_reason(inside):
-    inside.vm.shell("echo 100 >/sys/module/udmabuf/parameters/list_limit")
+    inside.vm.shell("echo 50 >/sys/module/udmabuf/parameters/list_limit")
     inside.kill("a", "gpu-a")
     inside.vm.shell("rm -f /run/a.sock")
     inside.start("gpu-a", f"muntin gpu --socket-path /run/a.sock --hub {inside.HUB} --vm a --channel hub")
@@ -152,5 +152,6 @@ def test_what_no_dma_buf_can_be_made_of_is_refused_with_the_reason(inside):
     inside.start("a", "InsideGuest share /run/a.sock", "^ok ready")
     refusal = inside.ask("a", "export clock read", "^failed .*").group(0)
     assert "list_limit" in refusal and "sees_memory_of" in refusal
+    do(inside, "a", "unref")
     refusal = inside.ask("a", "export clock read-write", "^failed .*").group(0)
     assert "dma-buf only" in refusal

@@ -15,7 +15,7 @@ import Virtqueue
 /// pixel of what it sees; `unref`: takes the pages back and says nothing; `gone`: waits until it was told that there is no
 /// buffer any more.
 final class SharingVM {
-  private static let size = Size(width: 640, height: 480)
+  private static let size = Size(width: 320, height: 256)
   private static let resource: UInt32 = 7
 
   private let vm: ChannelVM

@@ -330,7 +330,7 @@ typedef struct muntin_memory {
 } muntin_memory;
 
 /* Makes zeroed shared memory of that layout and offers it. The handle may be used at once. In a guest the memory is the
- * host's, and a hub that goes away leaves it zeroed: draw all of it when MUNTIN_EVENT_OFFERED comes again. */
+ * host's. */
 MUNTIN_API int muntin_buffer_offer(muntin *connection, const muntin_offer *offer, muntin_buffer **buffer);
 /* The same with memory of one's own. */
 MUNTIN_API int muntin_buffer_offer_memory(muntin *connection, const muntin_offer *offer, const muntin_memory *memory,

@@ -18,8 +18,10 @@
 
 struct channel_context {
   char path[64]; /* of the card; empty: the first that has a channel */
-  int card;
+  int card; /* stays open when the hub goes: what is mapped keeps its context anyway, and a new one would be one more */
   uint8_t *query, *ring; /* mapped; the first is there because the protocol wants one */
+  uint32_t query_resource, ring_resource;
+  bool is_over; /* the host has said so: the context can begin anew */
 };
 
 void *muntin__channel_context(const char *path) {
@@ -119,10 +121,11 @@ static ssize_t channel_receive(void *context, void *bytes, size_t room, int *des
   int result = muntin__take_event(own->card);
   if (result == 0) {
     memcpy(entry, own->ring, sizeof entry);
+    own->is_over = muntin__is_end(entry);
     /* Asked at once, so that the open file tells of the next one as a socket would. */
-    result = poll_ring(own);
+    if (!own->is_over) result = poll_ring(own);
   }
-  if (result == 0) return take(own, entry, bytes, room, descriptors, count);
+  if (result == 0 && !own->is_over) return take(own, entry, bytes, room, descriptors, count);
   *count = 0;
   return result;
 }
@@ -136,12 +139,18 @@ static void unmap(uint8_t **ring) {
   *ring = NULL;
 }
 
-static void channel_disconnect(void *context) {
-  struct channel_context *own = context;
+static void close_card(struct channel_context *own) {
   unmap(&own->query);
   unmap(&own->ring);
   muntin__close(own->card);
   own->card = -1;
+  own->is_over = false;
+}
+
+/* The way that this program ends a channel, if the host has not, is to close the card. */
+static void channel_disconnect(void *context) {
+  struct channel_context *own = context;
+  if (!own->is_over) close_card(own);
 }
 
 /* Its handle stays for as long as the card is open, because the host writes to it. */
@@ -157,29 +166,36 @@ static int make_ring(int card, uint8_t **bytes, uint32_t *resource) {
   return 0;
 }
 
+static int make_context(struct channel_context *own) {
+  int result = muntin__start_context(own->card);
+  if (result == 0) result = make_ring(own->card, &own->query, &own->query_resource);
+  if (result == 0) result = make_ring(own->card, &own->ring, &own->ring_resource);
+  return result;
+}
+
 static int start(struct channel_context *own) {
   uint8_t command[CROSS_DOMAIN_INIT_SIZE];
-  uint32_t query = 0, ring = 0;
-  int result = muntin__start_context(own->card);
-  if (result == 0) result = make_ring(own->card, &own->query, &query);
-  if (result == 0) result = make_ring(own->card, &own->ring, &ring);
-  if (result < 0) return result;
-  muntin__put_init(command, query, ring);
-  result = muntin__submit(own->card, command, sizeof command, false);
+  muntin__put_init(command, own->query_resource, own->ring_resource);
+  int result = muntin__submit(own->card, command, sizeof command, false);
   return result < 0 ? result : poll_ring(own);
 }
 
 static int channel_connect(void *context) {
   struct channel_context *own = context;
-  own->card = muntin__open_card(own->path);
-  if (own->card < 0) return own->card;
-  int result = start(own);
-  if (result < 0) channel_disconnect(context);
+  int result = 0;
+  if (own->card < 0) {
+    own->card = muntin__open_card(own->path);
+    if (own->card < 0) return own->card;
+    result = make_context(own);
+  }
+  own->is_over = false;
+  if (result == 0) result = start(own);
+  if (result < 0) close_card(own);
   return result;
 }
 
 static void channel_destroy(void *context) {
-  channel_disconnect(context);
+  close_card(context);
   free(context);
 }
 

@@ -45,11 +45,15 @@ size_t muntin__put_send(uint8_t *at, const uint8_t *message, size_t size, uint32
   return DATA + size;
 }
 
+/* Without a service at its end the card says nothing. */
+bool muntin__is_end(const uint8_t *entry) {
+  return entry[0] == 0 || (entry[0] == RECEIVE && get32(entry + 8) == 0 && get32(entry + 12) == 0);
+}
+
 bool muntin__get_received(const uint8_t *entry, struct received *received) {
   uint32_t count = get32(entry + 8), size = get32(entry + 12);
   *received = (struct received){.message = entry + DATA};
-  /* Without a service at its end the card says nothing. */
-  if (entry[0] == 0) return true;
+  if (muntin__is_end(entry)) return true;
   if (entry[0] != RECEIVE || size > CROSS_DOMAIN_RING_SIZE - DATA || count > 1) return false;
   received->size = size;
   if (count == 0 || size == 0) return count == 0;

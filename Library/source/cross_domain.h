@@ -16,6 +16,9 @@ void muntin__put_poll(uint8_t *at);
 /* SEND of a message, with a resource unless it is 0: the command's length, 0 if it is too long. */
 size_t muntin__put_send(uint8_t *at, const uint8_t *message, size_t size, uint32_t resource);
 
+/* Whether an entry of the channel ring says that the channel is over. */
+bool muntin__is_end(const uint8_t *entry);
+
 /* What the host said: a message and what comes with it. Nothing: the channel's end. */
 struct received {
   const uint8_t *message; /* in the entry */

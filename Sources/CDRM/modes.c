@@ -23,6 +23,7 @@ struct framebuffer {
     uint64_t modifiers[4];
 };
 struct clip { uint16_t left, top, right, bottom; };
+struct removal { uint32_t framebuffer; };
 struct dirty { uint32_t framebuffer, flags, colour, clip_count; uint64_t clips; };
 
 enum { MOST_SCREENS = 16, CONNECTED = 1 };
@@ -64,6 +65,11 @@ int cdrm_add_framebuffer(int card, const struct cdrm_picture *picture, uint32_t 
     int result = request(card, CORE(0xb8, framebuffer), &framebuffer);
     *id = framebuffer.id;
     return result;
+}
+
+int cdrm_remove_framebuffer(int card, uint32_t id) {
+    struct removal removal = {id};
+    return request(card, CORE(0xaf, removal), &removal);
 }
 
 int cdrm_show(int card, struct cdrm_screen screen, const struct cdrm_mode *mode, uint32_t framebuffer) {

@@ -6,7 +6,7 @@ import Platform
 /// A CROSS_DOMAIN context: one program's channel to a service of the host.
 ///
 /// The service is asked only when the program waits (POLL) and its ring is free, so that a program that does not read holds
-/// nobody up but itself.
+/// nobody up but itself. When the service has gone, the program may begin anew by another INIT.
 final class ChannelContext: GuestContext {
   private let access: ContextAccess
   private unowned let kind: ChannelContexts
@@ -86,7 +86,9 @@ final class ChannelContext: GuestContext {
   }
 
   private func start(_ query: UInt32, _ channel: UInt32, _ type: ChannelType) throws(GPUError) {
-    guard service == nil else { throw .contextCommand("INIT twice") }
+    guard service?.isOver ?? true else { throw .contextCommand("INIT twice") }
+    service?.close()
+    service = nil
     rings = (ResourceID(rawValue: query), ResourceID(rawValue: channel))
     service = try kind.makeService(type, access) { [weak self] in self?.pump() }
   }

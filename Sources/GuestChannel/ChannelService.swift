@@ -4,6 +4,8 @@ import GPUDevice
 
 /// What a guest's program finds at the other end of its channel.
 protocol ChannelService: AnyObject {
+  /// Whether the other end has gone: the program may begin anew.
+  var isOver: Bool { get }
   /// Takes in what the program sent.
   ///
   /// - Throws: why it was refused; nothing of it was done.

@@ -127,9 +127,9 @@ final class ExportTable {
   /// A reader does not let go: its pages go, so that it reads zeros and costs nothing. The guest's own stay.
   func empty(_ id: BufferID) { if case .host(let memory)? = exports[id] { try? memory.punch() } }
 
-  /// The hub is gone, and with it who had what: nobody is left with pixels.
+  /// The hub is gone, and with it who had what: nobody is left with pixels when the guest has let go of the memory.
   func removeAll() {
-    for id in exports.keys { empty(id) }
+    for case .host(let memory) in exports.values { memory.losesPagesAtEnd = true }
     exports.removeAll()
     isOffering.removeAll()
   }

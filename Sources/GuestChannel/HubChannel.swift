@@ -12,6 +12,9 @@ import Platform
 final class HubChannel: ChannelService {
   /// Messages of the hub's that the program has not taken, before no more are read.
   private static let maximumInbox = 64
+  /// Messages of anybody's that the program has not taken, before the channel ends: more than there are for a program that
+  /// asks for one thing after the other, however much it holds.
+  private static let maximumUnread = 4096
   /// Messages of the program's that the hub has not taken, before the channel ends.
   private static let maximumOutbox = 256
 
@@ -33,7 +36,8 @@ final class HubChannel: ChannelService {
   private var reach: (loop: EventLoop, connect: () throws(SystemError) -> FileDescriptor)?
   private var connection: HubConnection?
   private var isGreeted = false
-  private var isOver = false
+  private var isWelcome = false
+  private(set) var isOver = false
   private var hasToldEnd = false
   /// Requests of the card's own that are not answered yet; they have the serial 0.
   private var ownRequests = 0
@@ -220,7 +224,8 @@ final class HubChannel: ChannelService {
   }
 
   private func tell(_ message: Message, _ serial: UInt64, _ blob: Transmission.Identifier? = nil) {
-    guard !isClosed else { return }
+    guard !isClosed, !isOver else { return }
+    guard inbox.count < Self.maximumUnread else { return end("its program does not read") }
     inbox.append(
       Transmission(
         message.encoded(serial: serial, carriesDescriptor: blob != nil), identifiers: blob.map { [$0] } ?? []))
@@ -240,6 +245,7 @@ final class HubChannel: ChannelService {
   func close() {
     isClosed = true
     inbox.removeAll()
+    guard !isOver else { return }
     connection?.pauseReading(false)
     screens.closeAll()
     for id in exports.ids { post(.application(.withdraw(id)), 0) }
@@ -255,7 +261,8 @@ final class HubChannel: ChannelService {
     lingers(false)
   }
 
-  /// The channel is over: what others gave is taken away, what was given to others is emptied.
+  /// The channel is over: what others gave is taken away; what was given to others is the program's alone, which may offer
+  /// it again.
   private func end(_ reason: String) {
     note("channel to the hub ended: \(reason)")
     isOver = true
@@ -280,6 +287,12 @@ extension HubChannel: HubConnectionHandler {
       guard let descriptor else { return }
       files[key.memory] = ReadOnlyBuffer.VMMemory(descriptor: SharedDescriptor(descriptor), byteCount: byteCount)
     case .application(.bufferInfo(let info)): tell(.application(.bufferInfo(info.asCopied)), serial)
+    case .welcome:
+      isWelcome = true
+      tell(message, serial)
+    case .error(let refusal) where refusal.code == .notPermitted && !isWelcome:
+      // The hub does not know this card: not yet, when it has just been started. The program may try again.
+      end("\(refusal)")
     case .application(.acquired(let info)):
       guard let descriptor else { return }
       acquired(info, serial, SharedDescriptor(descriptor))

@@ -19,7 +19,12 @@ final class ChannelEnd {
     let base = context * 100
     queryRing = try guest.ring(base, context: context)
     channelRing = try guest.ring(base + 1, context: context, byteCount: ringByteCount)
-    #expect(try submit(.initialize(queryRing: base, channelRing: base + 1, type)) == .okNoData)
+    #expect(try begin(type) == .okNoData)
+  }
+
+  /// INIT.
+  func begin(_ type: ChannelType) throws -> ResponseCode? {
+    try submit(.initialize(queryRing: context * 100, channelRing: context * 100 + 1, type))
   }
 
   func submit(_ command: CrossDomainCommand) throws -> ResponseCode? {

@@ -14,11 +14,17 @@ final class ChannelWorld {
   let folder: ScratchFolder
   private(set) var hub: Hub?
   private var producers: [String: ProducerClient] = [:]
+  private let leaseLimit: Duration
 
   /// `readers`: which VMs may see the memory of which others.
   init(leaseLimit: Duration = .seconds(10), readers: [String: [String]] = [:]) throws {
     loop = try EventLoop()
     folder = try ScratchFolder()
+    self.leaseLimit = leaseLimit
+    try startHub()
+  }
+
+  func startHub() throws {
     var configuration = Hub.Configuration()
     configuration.grace = .zero
     configuration.leaseLimit = leaseLimit
@@ -235,6 +241,56 @@ final class ChannelWorld {
     let second = try GuestProgram(guest, context: 2, greets: false)
     #expect(try second.receive().data.isEmpty)
     #expect(try second.say(.hello(Hello(role: .application, name: PeerName("x")!))) == .okNoData, "nobody hears it")
+  }
+
+  @Test("a program goes on by the same channel when the hub is back, and offers what it drew, as it is")
+  func hubIsBack() throws {
+    let world = try ChannelWorld()
+    let owner = try world.guest("a"), reader = try world.guest("b")
+    let a = try GuestProgram(owner, context: 1), b = try GuestProgram(reader, context: 1)
+    let layout = try #require(PixelLayout(size: Self.size, format: .xrgb8888))
+    let chain = try #require(ImageChain(count: 1, of: layout))
+    let export = try a.export("map", resource: 7, size: Self.size, at: 0)
+    _ = try world.grant("map", of: a, to: "b")
+    export.bytes.copyBytes(from: [UInt8](repeating: 0x11, count: 8192))
+    let former = try b.acquire("map", of: "a", resource: 9, at: 4096)
+    world.killHub()
+    for program in [a, b] {
+      #expect(throws: GuestProgram.Failure.self) { while true { _ = try program.hear() } }
+      #expect(program.isOver)
+    }
+    #expect(former.bytes.allSatisfy { $0 == 0 }, "what was acquired is taken away")
+    #expect(export.bytes[17] == 0x11, "what is one's own is not")
+    try world.startHub()
+    try a.beginAnew()
+    try b.beginAnew()
+    try a.offer("map", export.id, resource: 7, layout, chain)
+    _ = try world.grant("map", of: a, to: "b")
+    let picture = try b.acquire("map", of: "a", resource: 10, at: 16384)
+    #expect(picture.info.buffer.id == export.id && picture.bytes.prefix(8192).allSatisfy { $0 == 0x11 })
+    #expect(owner.contexts.count == 1 && owner.contexts.lingeringCount == 0)
+    #expect(reader.contexts.count == 1 && reader.contexts.lingeringCount == 0)
+  }
+
+  @Test("a hub that does not know the card yet is as none: the program may try again")
+  func cardIsNotBack() throws {
+    let world = try ChannelWorld()
+    let guest = try world.guest("a")
+    world.endProducer("a")
+    let program = try GuestProgram(guest, context: 1, greets: false)
+    for _ in 0..<2 {
+      try program.say(.hello(Hello(role: .application, name: PeerName("x")!)))
+      #expect(try program.receive().data.isEmpty)
+      #expect(try program.begin() == .okNoData)
+    }
+  }
+
+  @Test("a channel that is not over is not begun anew")
+  func alive() throws {
+    let world = try ChannelWorld()
+    let program = try GuestProgram(try world.guest("a"), context: 1)
+    #expect(try program.begin() == .invalidParameter)
+    #expect(try program.ask(.grants(cursor: 0)).message == .queryEnd(count: 0, next: 0))
   }
 
   @Test("its graphics card gone, a channel is over")

@@ -179,11 +179,19 @@ import Testing
     try otherGoesOn()
   }
 
-  @Test("a program that asks without reading answers loses its channel, and nobody else's is slower for it")
-  func flood() throws {
+  /// What the hub answers, and what the card itself declines.
+  private static let questions: [ApplicationMessage] = [
+    .query(BufferQuery()),
+    .grant(GrantRequest(to: Party(.vm, PeerName("b")!), object: .scanout(ScanoutIndex(0)))),
+  ]
+
+  @Test(
+    "a program that asks without reading answers loses its channel, and nobody else's is slower for it",
+    arguments: questions)
+  func flood(question: ApplicationMessage) throws {
     let program = try GuestProgram(guest, context: 1)
-    let query = Message.application(.query(BufferQuery())).encoded(serial: 3)
-    let bytes = try #require(CrossDomainCommand.send(Transmission(query)).encoded)
+    let message = Message.application(question).encoded(serial: 3)
+    let bytes = try #require(CrossDomainCommand.send(Transmission(message)).encoded)
     for _ in 0..<20_000 { _ = try program.submit(bytes) }
     try otherGoesOn()
     #expect(throws: GuestProgram.Failure.self) {

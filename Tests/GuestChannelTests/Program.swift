@@ -2,6 +2,7 @@ import Buffers
 import CrossDomain
 import GPUDevice
 import HubProtocol
+import Platform
 import Testing
 import Virtqueue
 
@@ -20,9 +21,29 @@ final class GuestProgram {
     self.guest = guest
     self.context = context
     end = try ChannelEnd(guest, context: context, to: .hub, ringByteCount: ringByteCount)
-    guard greets else { return }
+    if greets { try greet() }
+  }
+
+  private func greet() throws {
     #expect(try say(.hello(Hello(role: .application, name: PeerName("program")!))) == .okNoData)
     guard case .welcome = try hear().message else { throw Failure.noWelcome }
+  }
+
+  /// INIT once more.
+  func begin() throws -> ResponseCode? { try end.begin(.hub) }
+
+  /// Begins anew, now that the channel is over, until a hub says WELCOME that knows the card.
+  func beginAnew() throws {
+    let deadline = MonotonicTime.now + .seconds(10)
+    while isOver {
+      #expect(try begin() == .okNoData)
+      isOver = false
+      do {
+        try greet()
+      } catch where isOver && .now < deadline {
+        try guest.turn()
+      }
+    }
   }
 
   enum Failure: Error { case noWelcome, refused(Refusal), unexpected(Message) }
@@ -100,12 +121,21 @@ final class GuestProgram {
     let chain = try #require(ImageChain(count: images, of: layout))
     #expect(try guest.hostBlob(resource, 0, chain.byteCount, context: context) == .okNoData)
     let bytes = try guest.map(resource, at: offset)
+    let id = BufferID.random()
+    try offer(name, id, resource: resource, layout, chain, isWritable: isWritable)
+    return (id, bytes)
+  }
+
+  /// Offers a picture in memory that there is.
+  func offer(
+    _ name: String, _ id: BufferID, resource: UInt32, _ layout: PixelLayout, _ chain: ImageChain,
+    isWritable: Bool = false
+  ) throws {
     let offer = BufferOffer(
-      buffer: BufferDescription(id: .random(), layout: layout),
+      buffer: BufferDescription(id: id, layout: layout),
       memory: MemoryDescription(kind: .file, side: .host, reason: .hostAllocated, byteCount: chain.byteCount),
-      name: PeerName(name), isWritable: isWritable, images: images)
+      name: PeerName(name), isWritable: isWritable, images: chain.count)
     _ = try ask(.offer(offer), resource: resource)
-    return (offer.buffer.id, bytes)
   }
 
   /// Asks for a screen and maps its picture; what it is, and its bytes as the guest sees them.

@@ -83,6 +83,13 @@ def standalone(folder, built):
 
 
 @pytest.fixture
+def guests(started):
+    """Guests that serve all tests of a file (its fixture `started`, of harness.sharing); programs and grants end with each."""
+    yield started
+    started.clean()
+
+
+@pytest.fixture
 def qemu_gpu(folder):
     """QEMU's own back-end, listening."""
     path = folder / "qemu-gpu.sock"

@@ -1,15 +1,13 @@
 """libmuntin in guests: the example programs, unchanged, whose way to the hub is the card of their machine."""
 
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from harness.environment import PROJECT
 from harness.pictures import difference, with_rectangle
-from harness.sharing import Guests
+from harness.sharing import sharing
 from harness.waiting import wait_for
 
 WIDTH, HEIGHT, SQUARE = 160, 120, 32
@@ -39,20 +37,8 @@ def drawn(generation):
 
 @pytest.fixture(scope="module")
 def started(built):
-    with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
-        programs = Path(folder) / "programs"
-        programs.mkdir()
-        guests = Guests(folder, build_examples(programs), names=("a", "b", "c"), memory=192)
-        try:
-            yield guests
-        finally:
-            guests.kill()
-
-
-@pytest.fixture
-def guests(started):
-    yield started
-    started.clean()
+    with sharing(build_examples, memory=192) as guests:
+        yield guests
 
 
 def consume(guests, count, more=""):
@@ -98,12 +84,16 @@ def test_a_hub_that_was_restarted_is_told_all_again(guests):
     guests["a"].start("producer", f"{PRODUCER} --grant vm:b", "^granted")
     guests["b"].start("consumer", f"{CONSUMER} --count 100000")
     guests["b"].wait_for_line("consumer", "^frame")
-    old = guests.up.kill_part("hub")
-    guests.up.wait_for_new_part("hub", instead_of=old)
-    for name, program in (("a", "producer"), ("b", "consumer")):
-        guests[name].wait_for_line(program, "^disconnected")
-    before = len(guests["b"].log("consumer").splitlines())
-    guests["b"].wait_for_line("consumer", "^frame", after=before)
+    contexts = lambda: [guests.ledger(name)["contexts"]["used"] for name in "ab"]
+    before_it = contexts()
+    for _ in range(3):
+        guests.restart_hub()
+        for name, program in (("a", "producer"), ("b", "consumer")):
+            guests[name].wait_for_line(program, "^disconnected")
+        before = len(guests["b"].log("consumer").splitlines())
+        frame = guests["b"].wait_for_line("consumer", r"^frame (\d+)", after=before).group(1)
+        assert difference(guests["b"].picture(f"/run/frame-{frame}.png"), drawn(int(frame))) is None
+    wait_for(lambda: contexts() == before_it, lambda: f"contexts {contexts()}, before {before_it}")
 
 
 def test_a_guest_without_a_channel_says_so(guests):

@@ -3,7 +3,6 @@
 Three guests serve all tests of this file: a and b have channels to the hub, and a may share its display."""
 
 import json
-import tempfile
 
 import pytest
 
@@ -12,7 +11,7 @@ from harness.inside import Inside, initrd_with
 from harness.machines import generic_gpu
 from harness.muntin import Screen
 from harness.pictures import difference, painted, with_rectangle
-from harness.sharing import Guests, said
+from harness.sharing import muntin_guest, said, sharing
 from harness.waiting import wait_for
 
 SIZE = 320, 200
@@ -21,19 +20,8 @@ BLACK = painted(SIZE, 0).point(lambda _: 0)
 
 @pytest.fixture(scope="module")
 def started(built):
-    assert MUNTIN_GUEST.is_file(), f"{MUNTIN_GUEST} is missing: build it (make build), or name another in MUNTIN_GUEST"
-    with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
-        guests = Guests(folder, [MUNTIN_GUEST], settings={"a": {"share_displays": True}})
-        try:
-            yield guests
-        finally:
-            guests.kill()
-
-
-@pytest.fixture
-def guests(started):
-    yield started
-    started.clean()
+    with sharing(muntin_guest(), settings={"a": {"share_displays": True}}) as guests:
+        yield guests
 
 
 def paint(guests, *commands):
@@ -156,6 +144,20 @@ def test_death_of_the_owners_card_or_of_the_program_that_looks_is_survived(guest
     guests.restart("a", "kill")
     paint(guests, "fill 2")
     wait_for_screen(guests, painted(SIZE, 2))
+
+
+def test_a_screen_is_seen_again_when_the_hub_is_back(guests):
+    paint(guests, "fill 1")
+    guests.grant("--display", 0)
+    b = guests["b"]
+    b.start("show", "muntin-guest show a:0 --kms")
+    guests.up.wait_for_picture("b", painted(SIZE, 1))
+    guests.restart_hub()
+    guests.up.wait_until_ready()
+    guests.grant("--display", 0)
+    guests.up.wait_for_picture("b", painted(SIZE, 1))
+    paint(guests, "fill 8")
+    guests.up.wait_for_picture("b", painted(SIZE, 8))
 
 
 def test_nobody_waits_for_a_guest_that_does_not_read(guests):

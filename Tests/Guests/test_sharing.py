@@ -5,14 +5,13 @@ Three guests serve all tests of this file: a and b have channels to the hub, c h
 import base64
 import hashlib
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from harness.environment import MUNTIN_GUEST, PROJECT
+from harness.environment import PROJECT
 from harness.pictures import difference, painted
-from harness.sharing import Guests, listed, number_of, said
+from harness.sharing import listed, muntin_guest, number_of, said, sharing
 from harness.waiting import wait_for
 
 SIZE = 320, 200
@@ -29,19 +28,8 @@ def fenced_message(folder):
 
 @pytest.fixture(scope="module")
 def started(built):
-    assert MUNTIN_GUEST.is_file(), f"{MUNTIN_GUEST} is missing: build it (make build), or name another in MUNTIN_GUEST"
-    with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
-        guests = Guests(folder, [MUNTIN_GUEST, fenced_message(folder)])
-        try:
-            yield guests
-        finally:
-            guests.kill()
-
-
-@pytest.fixture
-def guests(started):
-    yield started
-    started.clean()
+    with sharing(muntin_guest(fenced_message)) as guests:
+        yield guests
 
 
 def export(guests, name="clock", more="--pattern --frames 3"):
@@ -186,6 +174,19 @@ def test_a_buffer_is_shared_without_a_copy(guests, offer, grant, access, form):
     assert guests.memory("b")[0] == before[0], "no memory of its own"
 
 
+def wait_for_frames(guests, count):
+    """Waits until b's screen has shown so many different frames to the last bit."""
+    frames = set()
+
+    def move():
+        picture = guests.up.look("b")
+        if difference(picture, painted(SIZE, number_of(picture))) is None:
+            frames.add(number_of(picture))
+        return len(frames) >= count
+
+    wait_for(move, lambda: f"frames {frames}:\n{guests['b'].logs()}", 30)
+
+
 @pytest.mark.parametrize("access", ["read", "read-write"])
 def test_a_guests_screen_shows_what_another_guest_draws(guests, access):
     export(guests, more="--pattern --frames 2 --writable")
@@ -199,15 +200,7 @@ def test_a_guests_screen_shows_what_another_guest_draws(guests, access):
     guests.grant("--name", "clock")
     b.kill("show")
     b.start("show", "muntin-guest show clock --kms")
-    frames = set()
-
-    def move():
-        picture = guests.up.look("b")
-        if difference(picture, painted(SIZE, number_of(picture))) is None:
-            frames.add(number_of(picture))
-        return len(frames) > 4
-
-    wait_for(move, lambda: f"frames {frames}:\n{b.logs()}", 30)
+    wait_for_frames(guests, 5)
 
 
 def test_a_revoked_buffer_is_taken_away_and_its_owner_goes_on(guests):
@@ -252,14 +245,37 @@ def test_death_of_the_importing_program_leaves_no_memory_behind(guests):
 
 def test_a_buffer_is_offered_again_to_a_hub_that_was_restarted(guests):
     identifier = export(guests, more="--pattern --rate 5")
-    old = guests.up.kill_part("hub")
-    guests.up.wait_for_new_part("hub", instead_of=old)
+    guests.restart_hub()
     guests["a"].wait_for_line("clock", "waiting for it to come back")
     wait_for(lambda: [buffer["id"] for buffer in guests.exports()] == [identifier], lambda: f"{guests.exports()}", 20)
     guests.grant("--name", "clock")
     guests["b"].vm.shell("muntin-guest import clock --png /run/clock.png")
     picture = guests["b"].picture("/run/clock.png")
     assert difference(picture, painted(SIZE, number_of(picture))) is None
+
+
+@pytest.mark.parametrize("access", ["read", "read-write"])
+def test_who_follows_or_shows_a_buffer_goes_on_when_the_hub_is_back(guests, access):
+    export(guests, more="--pattern --rate 5 --writable")
+    guests.grant("--name", "clock", "--access", access)
+    b = guests["b"]
+    before = guests.memory("b")
+    b.start("follow", f"muntin-guest import clock --access {access} --follow 'echo update'")
+    b.start("show", f"muntin-guest show clock --access {access} --kms")
+    wait_for_frames(guests, 3)
+    used = guests.memory("b")
+    for _ in range(2):
+        lines = len(b.log("follow").splitlines())
+        guests.restart_hub()
+        guests.up.wait_until_ready()
+        guests.grant("--name", "clock", "--access", access)
+        b.wait_for_line("follow", "^update", after=lines + 1)
+        wait_for_frames(guests, 3)
+        wait_for(lambda: guests.memory("b") == used, lambda: f"{guests.memory('b')}, before {used}")
+    for program in ("follow", "show"):
+        assert b.log(program).count("waiting for it to come back") == 2
+    b.kill("follow", "show")
+    wait_for(lambda: guests.memory("b") == before, lambda: f"{guests.memory('b')}, before {before}")
 
 
 @pytest.mark.parametrize("end", ["reset", "kill"])

@@ -10,6 +10,7 @@ from harness.inside import Inside, disk_with, initrd_with
 from harness.machines import Vm, generic_gpu
 from harness.muntin import Screen, Up
 from harness.pictures import difference, painted
+from harness.sharing import number_of
 from harness.waiting import wait_for
 
 SIZE = 320, 200
@@ -81,11 +82,6 @@ def desktop(started):
     started.clean()
 
 
-def number_of(picture):
-    """Which frame of the pattern a picture shows, as its first pixel says, modulo 256."""
-    return picture.getpixel((0, 0))[2] * pow(37, -1, 256) % 256
-
-
 def export(desktop, *grant, more=""):
     desktop.a.start("clock", f"muntin-guest export clock --size 320x200 --pattern --rate 4 {more}")
     desktop.a.wait_for_line("clock", "^exported")
@@ -150,6 +146,20 @@ def test_the_owners_end_ends_the_window(desktop):
     wait_for_frames(desktop, 1)
     desktop.a.kill("clock")
     desktop.desk.wait_for_line("show", "took it back, or is gone")
+
+
+@pytest.mark.parametrize(("renderer", "how"), [("gl", "linux-dmabuf"), ("pixman", "wl_shm")])
+def test_the_window_stays_and_goes_on_when_the_hub_is_back(desktop, renderer, how):
+    export(desktop)
+    desktop.start_weston(renderer)
+    assert show(desktop).startswith(how)
+    wait_for_frames(desktop, 2)
+    old = desktop.up.kill_part("hub")
+    desktop.up.wait_for_new_part("hub", instead_of=old)
+    desktop.up.wait_until_ready()
+    desktop.up.ask("grant", "vm:a", "vm:desk", "--name", "clock")
+    wait_for(lambda: desktop.desk.log("show").count("shown by") == 2, desktop.desk.logs, 20)
+    wait_for_frames(desktop, 3)
 
 
 def test_without_a_compositor_it_says_what_is_missing(desktop):

@@ -69,6 +69,7 @@ struct cdrm_picture {
 int cdrm_screens(int card, struct cdrm_screen *screens, uint32_t room);
 int cdrm_modes(int card, uint32_t connector, struct cdrm_mode *modes, uint32_t room);
 int cdrm_add_framebuffer(int card, const struct cdrm_picture *picture, uint32_t *framebuffer);
+int cdrm_remove_framebuffer(int card, uint32_t framebuffer);
 int cdrm_show(int card, struct cdrm_screen screen, const struct cdrm_mode *mode, uint32_t framebuffer);
 int cdrm_mark_dirty(int card, uint32_t framebuffer, uint16_t left, uint16_t top, uint16_t right, uint16_t bottom);
 

@@ -14,7 +14,7 @@ final class WaylandChannel: ChannelService {
   private let files: FileTable
   private let pipes: PipeTable
   private var socket: WaylandSocket?
-  private var isOver = false
+  private(set) var isOver = false
   private var hasToldEnd = false
   /// Whose turn it is when both the compositor and a pipe have something.
   private var isPipesTurn = false

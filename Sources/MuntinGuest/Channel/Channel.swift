@@ -17,6 +17,11 @@ final class Channel {
     try card.startContext()
     query = try .ofGuest(card, byteCount: Self.ringByteCount)
     ring = try .ofGuest(card, byteCount: Self.ringByteCount)
+    try start()
+  }
+
+  /// Begins, or begins anew when ``receive(until:or:)`` has said that the channel was over.
+  func start() throws(GuestError) {
     try submit(.initialize(queryRing: query.resource, channelRing: ring.resource, .hub))
   }
 

@@ -21,6 +21,19 @@ public final class Conversation {
   /// Opens a channel and greets the hub.
   public init(_ card: GraphicsCard) throws(GuestError) {
     channel = try Channel(card)
+    try greet()
+  }
+
+  /// Greets a hub that has come back: it knows of nothing that was said before.
+  ///
+  /// - Throws: ``GuestError/channelOver`` while there is none.
+  func beginAnew() throws(GuestError) {
+    news.removeAll()
+    try channel.start()
+    try greet()
+  }
+
+  private func greet() throws(GuestError) {
     guard let name = PeerName("muntin-guest") else { throw .nonsense("a name") }
     try say(.hello(Hello(role: .application, name: name)))
     guard let first = try hear(until: .now + Self.patience) else { throw .noAnswer }

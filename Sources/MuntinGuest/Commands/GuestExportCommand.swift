@@ -95,34 +95,18 @@ struct GuestExportCommand: ParsableCommand {
     export.allocation = allocate
     export.rate = rate
     export.images = images
-    var exporter = try Exporter(export, try card.connect())
+    let conversation = try card.connect()
+    var exporter = try Exporter(export, conversation)
     print("exported \(name) \(size) \(format) as \(exporter.bufferID)")
     fflush(nil)
     while true {
       do {
         try exporter.run()
       } catch GuestError.channelOver {
-        exporter = try offerAgain(export, id: exporter.bufferID)
+        exporter = try conversation.whenHubIsBack { () throws(GuestError) in
+          try Exporter(export, id: exporter.bufferID, conversation)
+        }
       }
-    }
-  }
-
-  /// The hub has gone: waits until it is back.
-  private func offerAgain(_ export: Export, id: BufferID) throws -> Exporter {
-    Warning.print("the host's hub has ended the channel; waiting for it to come back")
-    while true {
-      sleep(1)
-      if let exporter = try exporter(export, id: id) { return exporter }
-    }
-  }
-
-  /// Nil while there is no hub.
-  private func exporter(_ export: Export, id: BufferID) throws(GuestError) -> Exporter? {
-    do throws(GuestError) {
-      return try Exporter(export, id: id, try card.connect())
-    } catch {
-      guard error == .channelOver else { throw error }
-      return nil
     }
   }
 }

@@ -11,7 +11,7 @@ struct GuestImportCommand: ParsableCommand {
       Without --follow the picture is written once. With it the file, if one is named, is written anew for each update, and \
       then the command is run by sh; its environment holds MUNTIN_GENERATION, MUNTIN_DAMAGE (x y width height), \
       MUNTIN_SIZE, MUNTIN_NAME, MUNTIN_OWNER and MUNTIN_BUFFER. The picture stays as it is until the command has \
-      ended. It ends when the command fails, or the buffer is taken away.
+      ended. It ends when the command fails, or the buffer is taken away; when the host's hub is restarted it goes on.
 
       EXAMPLES
         muntin-guest import clock --png clock.png
@@ -50,8 +50,8 @@ struct GuestImportCommand: ParsableCommand {
   private var file: PictureFile? { png.map { .png($0) } ?? raw.map { .raw($0) } }
 
   func run() throws {
-    let importer = try Importer(try buffer.name, access: buffer.access, try card.connect())
-    if let follow { return try keepFollowing(importer, UpdateCommand(text: follow)) }
+    if let follow { try keepFollowing(UpdateCommand(text: follow)) }
+    let importer = try acquire()
     if try !importer.waitForWholePicture() {
       Warning.print("the owner does not say that the picture is whole; it is taken as it is")
     }
@@ -59,19 +59,22 @@ struct GuestImportCommand: ParsableCommand {
     try importer.release()
   }
 
-  private func keepFollowing(_ first: Importer, _ command: UpdateCommand) throws {
-    var importer = first
+  private func acquire() throws -> Importer {
+    try Importer(try buffer.name, access: buffer.access, try card.connect())
+  }
+
+  private func keepFollowing(_ command: UpdateCommand) throws -> Never {
+    var importer = try acquire()
     while true {
-      do {
+      do throws(GuestError) {
         try follow(importer, command)
-      } catch GuestError.retired {
-        guard let next = try importer.again() else { throw GuestError.retired }
-        importer = next
+      } catch {
+        importer = try importer.again(after: error)
       }
     }
   }
 
-  private func follow(_ importer: Importer, _ command: UpdateCommand) throws {
+  private func follow(_ importer: Importer, _ command: UpdateCommand) throws(GuestError) {
     while true {
       guard let update = try importer.nextUpdate(until: .now + .seconds(3600)) else { continue }
       if let file { try importer.write(file) }

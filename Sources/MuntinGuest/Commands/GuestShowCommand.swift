@@ -48,34 +48,48 @@ struct GuestShowCommand: ParsableCommand {
   }
 
   func run() throws {
-    var importer = try Importer(
-      try buffer.name, access: buffer.access, keeps: true, try card.connect(withScreens: kms))
+    try wayland ? showWindow() : showScreen()
+  }
+
+  private func acquire() throws -> Importer {
+    try Importer(try buffer.name, access: buffer.access, keeps: true, try card.connect(withScreens: kms))
+  }
+
+  private func showScreen() throws {
+    var importer = try acquire()
+    var shown: Screen?
     while true {
-      do {
-        return try wayland ? showWindow(importer) : showScreen(importer)
-      } catch GuestError.retired {
-        guard let next = try importer.again() else { throw GuestError.retired }
-        importer = next
+      do throws(GuestError) {
+        _ = try importer.waitForWholePicture()
+        // The former picture, black now, stays until this one is there.
+        shown = try importer.show(on: screen)
+        try importer.done()
+        while true { try update(shown, importer) }
+      } catch {
+        importer = try importer.again(after: error)
       }
     }
   }
 
-  private func showScreen(_ importer: Importer) throws {
-    _ = try importer.waitForWholePicture()
-    let screen = try importer.show(on: screen)
+  private func update(_ screen: Screen?, _ importer: Importer) throws(GuestError) {
+    guard let update = try importer.nextUpdate(until: .now + .seconds(3600)) else { return }
+    try screen?.show(update)
     try importer.done()
-    while true {
-      guard let update = try importer.nextUpdate(until: .now + .seconds(3600)) else { continue }
-      try screen.show(update)
-      try importer.done()
-    }
   }
 
-  private func showWindow(_ importer: Importer) throws {
-    let window = try Window(importer, window.identity(importer.info), mustCopy: window.shm)
-    print(window.reasonToCopy.map { "shown by wl_shm: \($0)" } ?? "shown by linux-dmabuf")
-    fflush(nil)
-    try window.run()
+  private func showWindow() throws {
+    let window = try Window(try acquire(), window.identity, mustCopy: window.shm)
+    var isOpen = true
+    while isOpen {
+      print(window.reasonToCopy.map { "shown by wl_shm: \($0)" } ?? "shown by linux-dmabuf")
+      fflush(nil)
+      do throws(GuestError) {
+        try window.run()
+        isOpen = false
+      } catch {
+        isOpen = try window.begin(anewAfter: error)
+      }
+    }
   }
 }
 

@@ -11,7 +11,7 @@ final class Screen {
   private let screen: cdrm_screen
   private let mode: cdrm_mode
   private let chain: ImageChain
-  private let framebuffers: [UInt32]
+  private var framebuffers: [UInt32] = []
   private let size: Size
 
   /// Turns the screen of a number to a picture of its own size.
@@ -31,10 +31,15 @@ final class Screen {
       throw .noMode(layout.size, offered: modes.map(Self.size))
     }
     self.mode = mode
-    framebuffers = try (0..<chain.count).map { (image) throws(GuestError) in
-      try Self.addFramebuffer(card, blob, layout, at: chain.offset(of: image))
+    for image in 0..<chain.count {
+      framebuffers.append(try Self.addFramebuffer(card, blob, layout, at: chain.offset(of: image)))
     }
     try turn(to: generation)
+  }
+
+  /// What shows a picture turns dark.
+  deinit {
+    for framebuffer in framebuffers { _ = cdrm_remove_framebuffer(card.descriptor.raw, framebuffer) }
   }
 
   /// Shows the image of a generation; returns when the screen has turned to it.

@@ -59,10 +59,22 @@ public final class Importer {
     blob = try .ofHost(conversation.card, byteCount: memory.byteCount, number: memory.number)
   }
 
-  /// The same once more, for a screen that has another size now; nil for anything else.
-  public func again() throws(GuestError) -> Importer? {
-    guard case .screen = name else { return nil }
-    return try Importer(name, access: access, keeps: keeps, conversation)
+  /// The same once more, after an end that need not be one: a screen has another size, or the hub was restarted, which
+  /// this waits for, doing `meanwhile` when the file `other` has something to read.
+  ///
+  /// - Throws: the end, if it is one.
+  func again(
+    after end: GuestError, or other: Int32? = nil, meanwhile: () throws(GuestError) -> Void = {}
+  ) throws(GuestError) -> Importer {
+    let find = { [self] () throws(GuestError) in
+      try Importer(name, access: access, keeps: keeps, conversation)
+    }
+    var end = end
+    if end == .retired, case .screen = name {
+      do throws(GuestError) { return try find() } catch { end = error }
+    }
+    guard end == .channelOver else { throw end }
+    return try conversation.whenHubIsBack(or: other, meanwhile, find)
   }
 
   private static func request(

@@ -7,25 +7,37 @@ import WaylandClient
 final class Window {
   private static let patience = Duration.seconds(3)
 
-  private let importer: Importer
-  private let connection: WaylandConnection
-  private let window: WaylandWindow
-  private let content: any WindowContent
+  private var importer: Importer
+  private let identity: WaylandWindow.Identity
+  private let mustCopy: Bool
+  private var connection: WaylandConnection
+  private var window: WaylandWindow
+  private var content: any WindowContent
   /// Why the picture is copied; nil: the compositor shows the buffer's own memory.
-  let reasonToCopy: String?
+  private(set) var reasonToCopy: String?
   /// Whether the owner waits to be told that the newest picture has been read.
   private var isOwed = false
 
   /// Opens the window; with `mustCopy`, what it shows is copied even where the compositor could do without.
-  init(_ importer: Importer, _ identity: WaylandWindow.Identity, mustCopy: Bool) throws(GuestError) {
+  init(
+    _ importer: Importer, _ identity: (BufferInfo) -> WaylandWindow.Identity, mustCopy: Bool
+  ) throws(GuestError) {
     self.importer = importer
+    self.identity = identity(importer.info)
+    self.mustCopy = mustCopy
+    (connection, window) = try Self.open(importer, self.identity)
+    (content, reasonToCopy) = try Self.content(of: window, importer, mustCopy: mustCopy)
+  }
+
+  private static func open(
+    _ importer: Importer, _ identity: WaylandWindow.Identity
+  ) throws(GuestError) -> (WaylandConnection, WaylandWindow) {
     do throws(WaylandError) {
-      connection = try WaylandConnection(try CompositorSocket.connect())
-      window = try WaylandWindow(connection, size: importer.info.buffer.layout.size, identity)
+      let connection = try WaylandConnection(try CompositorSocket.connect())
+      return (connection, try WaylandWindow(connection, size: importer.info.buffer.layout.size, identity))
     } catch {
       throw .window(error)
     }
-    (content, reasonToCopy) = try Self.content(of: window, importer, mustCopy: mustCopy)
   }
 
   private static func content(
@@ -70,6 +82,25 @@ final class Window {
       try take(update.damage)
     }
     try importer.release()
+  }
+
+  /// Finds the picture again after an end that need not be one; the window stays, and shows what it did, or black, until
+  /// then. One of another size is opened anew. False when somebody closes it meanwhile.
+  func begin(anewAfter end: GuestError) throws(GuestError) -> Bool {
+    let former = (importer.info.buffer.layout.size, content)
+    do throws(GuestError) {
+      importer = try importer.again(after: end, or: connection.descriptor) { () throws(GuestError) in
+        if try !listen() { throw .channelOver }
+      }
+    } catch {
+      if window.isClosed { return false }
+      throw error
+    }
+    if importer.info.buffer.layout.size != former.0 { (connection, window) = try Self.open(importer, identity) }
+    (content, reasonToCopy) = try Self.content(of: window, importer, mustCopy: mustCopy)
+    former.1.close()
+    isOwed = false
+    return true
   }
 
   private func take(_ damage: Rectangle) throws(GuestError) {

@@ -107,6 +107,13 @@ public final class DMABufContent: WindowContent {
     damage = .empty
   }
 
+  /// The window gets other content, or goes.
+  public func close() {
+    for buffer in buffers { try? window.connection.destroy(buffer, opcode: 0) }
+    buffers.removeAll()
+    mustShow = false
+  }
+
   private func released(_ index: Int) {
     if reading == index { reading = nil }
   }

@@ -104,6 +104,15 @@ public final class SharedMemoryContent: WindowContent {
       else { throw .malformed("a picture without memory") }
       copies.append(Copy(buffer: buffer, layout: place, stale: Rectangle(own.size)))
     }
+    try connection.destroy(pool, opcode: 1)
+  }
+
+  /// The window gets other content, or goes.
+  public func close() {
+    for copy in copies { try? window.connection.destroy(copy.buffer, opcode: 0) }
+    copies.removeAll()
+    next = nil
+    mustCopy = false
   }
 
   // MARK: Frames

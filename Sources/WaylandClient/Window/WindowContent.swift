@@ -7,6 +7,8 @@ public protocol WindowContent: AnyObject {
   func update(_ damage: Rectangle, image: Int) throws(WaylandError)
   /// Whether nobody reads the picture any more that ``update(_:image:)`` was told of; of several images: that of before.
   var isRead: Bool { get }
+  /// The window gets other content, or goes: the picture's memory may go, too.
+  func close()
 }
 
 extension WindowContent {

@@ -1,8 +1,11 @@
 """Guests that share pictures: `muntin up` with channels to its hub, and Linux guests with QEMU 11's generic device."""
 
+import contextlib
 import json
+import tempfile
 from pathlib import Path
 
+from .environment import MUNTIN_GUEST
 from .inside import Inside, initrd_with
 from .machines import Vm, generic_gpu
 from .muntin import Screen, Up
@@ -59,14 +62,23 @@ class Guests:
         for socket in (inside.vm.qmp_path, inside.vm.serial_path):
             socket.unlink()
 
+    def restart_hub(self):
+        """kill -9 of the hub, in whose place another one comes."""
+        old = self.up.kill_part("hub")
+        self.up.wait_for_new_part("hub", instead_of=old)
+
     def grant(self, *arguments):
         """Lets b use buffers of a; the grant's number."""
         return self.up.ask("grant", "vm:a", "vm:b", *arguments).stdout.strip()
 
     def memory(self, name):
         """What a guest has of the host's memory, and of others'."""
-        (ledger,) = (vm["ledger"] for vm in self.up.list("vms") if vm["name"] == name)
+        ledger = self.ledger(name)
         return ledger["host_memory"]["used"], ledger["imported"]["used"]
+
+    def ledger(self, name):
+        (ledger,) = (vm["ledger"] for vm in self.up.list("vms") if vm["name"] == name)
+        return ledger
 
     def clean(self):
         """Ends programs and grants."""
@@ -84,6 +96,23 @@ class Guests:
             inside.vm.kill()
         self.up.stop()
         self.up.process.kill()
+
+
+@contextlib.contextmanager
+def sharing(programs, **options):
+    """The guests, with what `programs` says of a folder to build in; all ends with the block."""
+    with tempfile.TemporaryDirectory(prefix="muntin-") as folder:
+        guests = Guests(folder, programs(Path(folder)), **options)
+        try:
+            yield guests
+        finally:
+            guests.kill()
+
+
+def muntin_guest(*others):
+    """The programs of most guests: muntin-guest, and others that are built in the folder they are given."""
+    assert MUNTIN_GUEST.is_file(), f"{MUNTIN_GUEST} is missing: build it (make build), or name another in MUNTIN_GUEST"
+    return lambda folder: [MUNTIN_GUEST, *(build(folder) for build in others)]
 
 
 def listed(inside):

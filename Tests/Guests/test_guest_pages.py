@@ -2,6 +2,8 @@
 does not."""
 
 import tempfile
+import time
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,9 @@ from harness.environment import MUNTIN_GUEST
 from harness.pictures import difference, painted
 from harness.sharing import Guests, number_of, said
 from harness.waiting import wait_for
+
+# Where the host makes dma-bufs, nobody has to see the memory: test_inside_pages.py.
+pytestmark = pytest.mark.skipif(Path("/dev/udmabuf").exists(), reason="this host makes dma-bufs of guests' pages")
 
 SIZE = 320, 200
 EXPORT = "muntin-guest export clock --size 320x200 --allocate guest"
@@ -56,6 +61,16 @@ def test_who_may_not_is_told_what_the_configuration_would_have_to_say(guests):
     refusal = said(guests["c"], "muntin-guest import clock --owner a --raw /run/stolen")
     assert "sees_memory_of" in refusal and "VM a" in refusal
     assert "no buffer" in said(guests["b"], "muntin-guest import clock --owner a --raw /run/stolen")
+
+
+def test_an_export_that_nobody_could_see_is_refused_at_once_with_what_is_missing(guests):
+    guests["c"]
+    begin = time.monotonic()
+    refusal = said(guests["c"], "muntin-guest export clock --size 320x200 --allocate guest --pattern")
+    assert "/dev/udmabuf" in refusal and 'sees_memory_of = ["c"]' in refusal
+    refusal = said(guests["a"], f"{EXPORT} --pattern --writable")
+    assert "dma-buf only" in refusal
+    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize("end", ["program", "kill"])

@@ -458,7 +458,7 @@ func error(in text: String) -> ConfigurationError? {
     ("/run/muntin/hub.sock", "/run/muntin/h.sock", "the hub's socket"),
     ("640x480", "800x600", "display \"spare\""), ("\"256M\"", "\"128M\"", "VM \"alpha\""),
     ("beta.sock", "b.sock", "VM \"beta\""), ("name = \"beta\"", "name = \"gamma\"", "VM \"gamma\""),
-    ("-m", "-n", "VM \"alpha\""),
+    ("-m", "-n", "VM \"alpha\""), ("sees_memory_of = [\"alpha\"]", "", "VM \"beta\""),
   ])
   func everythingElseIsADifference(from: String, to: String, name: String) throws {
     let old = try configuration(fullConfiguration)

@@ -62,7 +62,8 @@ struct GuestExportCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "guest or host: whose memory the buffer is in.",
-      discussion: "guest: pages of this machine; only machines see them whose configuration has sees_memory_of.",
+      discussion:
+        "guest: pages of this machine; others see them where the host has udmabuf, or if they have sees_memory_of.",
       valueName: "side"), transform: GuestArgument.allocation)
   var allocate = AllocationSide.host
 
@@ -72,7 +73,6 @@ struct GuestExportCommand: ParsableCommand {
     guard [pattern, png != nil, raw != nil].filter(\.self).count == 1 else {
       throw ValidationError("give one of --pattern, --png FILE and --raw FILE")
     }
-    guard allocate == .host || !writable else { throw ValidationError("--writable goes with --allocate host") }
     guard frames == nil || pattern else { throw ValidationError("--frames goes with --pattern") }
     guard (1...ImageChain.maximumCount).contains(images) else { throw ValidationError("give 1 to 3 as --images") }
     guard frames != 0 else { throw ValidationError("give at least 1 as --frames") }

@@ -163,8 +163,10 @@ public struct Configuration: Equatable, Sendable {
   public func difference(from other: Configuration) -> String? {
     if hubSocket != other.hubSocket { return "the hub's socket" }
     if let name = Self.changed(displays, other.displays, \.name) { return "display \"\(name)\"" }
-    return Self.changed(machines.map(\.withoutPlaces), other.machines.map(\.withoutPlaces), \.name)
-      .map { "VM \"\($0)\"" }
+    let machine = Self.changed(machines.map(\.withoutPlaces), other.machines.map(\.withoutPlaces), \.name)
+    if let machine { return "VM \"\(machine)\"" }
+    if applications != other.applications { return "the list of applications" }
+    return grants == other.grants ? nil : "the list of grants"
   }
 
   private static func changed<Element: Equatable>(

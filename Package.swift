@@ -50,6 +50,7 @@ let package = Package(
     .target(name: "CDRM"),
     .systemLibrary(name: "CPixman", pkgConfig: "pixman-1", providers: [.apt(["libpixman-1-dev"])]),
     .target(name: "CVNC"),
+    .target(name: "CVirglRenderer"),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
 
     // The library for other programs (Library/Makefile builds it for them), for the tests and fuzz targets here.
@@ -70,6 +71,7 @@ let package = Package(
     module("VhostUser", ["Virtqueue", "Buffers", "Platform"]),
     module("Buffers", ["Geometry", "Platform"]),
     module("GPUDevice", ["GPUProtocol", "Buffers", "Virtqueue", "Platform"]),
+    module("Rendering", ["GPUDevice", "GPUProtocol", "Geometry", "Buffers", "Platform", "CVirglRenderer"]),
     module("HubProtocol", ["Buffers", "Platform"]),
     module("GuestChannel", ["GPUDevice", "Virtqueue", "CrossDomain", "HubProtocol", "Buffers", "Platform"]),
     module("Hub", ["HubProtocol", "Buffers", "Platform", logging]),
@@ -77,7 +79,10 @@ let package = Package(
       "Compositor", ["HubProtocol", "Buffers", "Platform", "CPixman", "CVNC", "CPNG", logging]),
     module(
       "GPUBackend",
-      ["GuestChannel", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
+      [
+        "GuestChannel", "Rendering", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform",
+        logging,
+      ]),
     module("Supervisor", ["Buffers", "Platform", logging]),
     module("Listing"),
     module("WaylandClient", ["Buffers", "Platform"]),
@@ -86,7 +91,8 @@ let package = Package(
     module(
       "MuntinCommands",
       [
-        "GPUBackend", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "Listing", "CPixman",
+        "GPUBackend", "Rendering", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "Listing",
+        "CPixman",
         "CVNC", "CPNG", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -128,6 +134,7 @@ let package = Package(
     tests(of: "VhostUser", ["Virtqueue", "Buffers", "Platform", "CAllocations"], exclude: otherPlatform),
     tests(of: "Buffers", exclude: otherPlatform),
     tests(of: "GPUDevice", ["Buffers", "Virtqueue", "Platform", "CAllocations"]),
+    tests(of: "Rendering", ["CVirglRenderer", "GPUDevice", "Virtqueue", "Buffers", "Platform"]),
     tests(of: "HubProtocol", ["Buffers", "Platform"]),
     tests(of: "GuestChannel", ["Hub", "HubProtocol", "GPUDevice", "CrossDomain", "Virtqueue", "Buffers", "Platform"]),
     .executableTarget(
@@ -139,7 +146,9 @@ let package = Package(
       ["muntin", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
     tests(of: "WaylandClient", ["Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
-    tests(of: "MuntinCommands", ["muntin", "Supervisor", "Hub", "HubProtocol", "Buffers", "Platform", "Listing"]),
+    tests(
+      of: "MuntinCommands",
+      ["muntin", "Supervisor", "Rendering", "Hub", "HubProtocol", "Buffers", "Platform", "Listing"]),
     tests(
       of: "MuntinGuest",
       ["HubProtocol", "Buffers", .product(name: "ArgumentParser", package: "swift-argument-parser")]),

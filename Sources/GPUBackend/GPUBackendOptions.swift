@@ -1,4 +1,5 @@
 import Buffers
+import Rendering
 
 /// How the graphics card of one VM is run.
 public struct GPUBackendOptions: Sendable {
@@ -35,6 +36,8 @@ public struct GPUBackendOptions: Sendable {
   public var sharesDisplays = false
   /// Whether the VMM maps memory read-only where SHMEM_MAP says so.
   public var vmmMapsReadOnly = false
+  /// What draws in 3D for the guest; nil: nothing does.
+  public var rendering: VirglOptions?
   /// The socket of the Wayland compositor that the guest's programs may open channels to; nil: none.
   public var waylandPath: String?
 

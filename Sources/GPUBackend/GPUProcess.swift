@@ -5,6 +5,7 @@ import GuestChannel
 import HubProtocol
 import Logging
 import Platform
+import Rendering
 import VhostUser
 import Virtqueue
 
@@ -15,6 +16,7 @@ public final class GPUProcess {
   private let loop: EventLoop
   private let device: GPUDevice
   private let backend: VhostUserBackend
+  private let renderer: VirglRenderer?
   private let hub: Hub?
   private let reporter: LedgerReporter?
   private let mirror: MirrorSink?
@@ -33,6 +35,7 @@ public final class GPUProcess {
     log = RateLimitedLog(logger)
     loop = try EventLoop()
     loop.busyPoll = .microseconds(200)
+    renderer = try Self.makeRenderer(options, loop: loop, log: log)
     let sink: any DisplaySink
     if let path = options.hubPath {
       let hub = try Self.makeHub(options, path: path, loop: loop, log: log)
@@ -47,7 +50,8 @@ public final class GPUProcess {
     configuration.hostVisible = options.hostVisible
     configuration.blobAlignment = options.blobAlignment
     device = GPUDevice(
-      configuration: configuration, sink: sink, contextKinds: Self.contextKinds(options, loop: loop, log: log))
+      configuration: configuration, sink: sink,
+      contextKinds: (renderer?.kinds ?? []) + Self.contextKinds(options, loop: loop, log: log), renderer: renderer)
     backend = VhostUserBackend(device: device, loop: loop)
     hub?.sink.device = device
     if let client = hub?.client {
@@ -90,6 +94,17 @@ public final class GPUProcess {
       loop: loop)
     client.vmmMapsReadOnly = options.vmmMapsReadOnly
     return Hub(client: client, sink: HubSink(client: client, modes: options.sizes, log: log))
+  }
+
+  /// Loads and starts what draws in 3D.
+  private static func makeRenderer(
+    _ options: GPUBackendOptions, loop: EventLoop, log: RateLimitedLog
+  ) throws -> VirglRenderer? {
+    guard let wanted = options.rendering else { return nil }
+    let renderer = try VirglRenderer(wanted) { line in log.info("virglrenderer", ["says": "\(line)"]) }
+    try renderer.attach(to: loop)
+    log.info("3D", ["driver": "\(renderer.driver.name)", "capsets": "\(renderer.kinds.map(\.capset))"])
+    return renderer
   }
 
   /// What the guest's programs can open contexts of.

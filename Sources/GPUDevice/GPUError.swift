@@ -51,6 +51,14 @@ public enum GPUError: Error, Equatable, Sendable {
   case isBlob(ResourceID)
   /// A command for blobs that names a resource of CREATE_2D.
   case noBlob(ResourceID)
+  /// A command for pictures that names a resource of CREATE_3D.
+  case isTexture(ResourceID)
+  /// A command for resources of CREATE_3D that names another.
+  case noTexture(ResourceID)
+  /// A resource that is no flat picture, to be shown.
+  case notFlat(ResourceID)
+  /// What the renderer refuses, and what for.
+  case renderer(String)
   /// `blob_mem` that nobody specified.
   case unknownBlobMemory(UInt32)
   /// A bit of `blob_flags` that nobody specified.
@@ -116,8 +124,9 @@ public enum GPUError: Error, Equatable, Sendable {
     case .invalidContext: .invalidContextID
     case .tooManyResources, .overLimit, .hostMemory, .tooManyMappings, .tooManyAttachments: .outOfMemory
     case .commandTruncated, .unknownFormat, .invalidSize, .rectangleOutside, .invalidEntryCount, .entriesTruncated,
-      .entryUnmapped, .outsideBacking, .unknownCapset, .invalidCursorSize, .isBlob, .noBlob, .unknownBlobMemory,
-      .unknownBlobFlags, .unknownBlob, .invalidBlobSize, .blobBeyondBacking, .pictureBeyondBlob, .unaligned,
+      .entryUnmapped, .outsideBacking, .unknownCapset, .invalidCursorSize, .isBlob, .noBlob, .isTexture,
+      .noTexture, .notFlat, .renderer, .unknownBlobMemory, .unknownBlobFlags, .unknownBlob, .invalidBlobSize,
+      .blobBeyondBacking, .pictureBeyondBlob, .unaligned,
       .notGuestMemory, .notMappable, .outsideWindow, .windowOverlap, .invalidNameLength, .invalidCommandSize,
       .commandsTruncated, .contextCommand:
       .invalidParameter

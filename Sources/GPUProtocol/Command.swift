@@ -115,6 +115,24 @@ public enum Command: Hashable, Sendable {
     public var sampleCount: UInt32
     /// Flags as on the wire.
     public var flags: UInt32
+
+    /// A flat picture of one level, of no size and format yet.
+    public init(resource: ResourceID) {
+      self.resource = resource
+      (target, format, bind) = (2, 0, 0)
+      size = Size(width: 0, height: 0)
+      (depth, arraySize, lastLevel, sampleCount, flags) = (1, 1, 0, 0, 0)
+    }
+
+    init(
+      resource: ResourceID, target: UInt32, format: UInt32, bind: UInt32, size: Size, depth: UInt32, arraySize: UInt32,
+      lastLevel: UInt32, sampleCount: UInt32, flags: UInt32
+    ) {
+      self.resource = resource
+      (self.target, self.format, self.bind, self.size) = (target, format, bind, size)
+      (self.depth, self.arraySize, self.lastLevel) = (depth, arraySize, lastLevel)
+      (self.sampleCount, self.flags) = (sampleCount, flags)
+    }
   }
 
   /// `struct virtio_gpu_transfer_host_3d`.
@@ -133,6 +151,22 @@ public enum Command: Hashable, Sendable {
     public var stride: UInt32
     /// Bytes from layer to layer.
     public var layerStride: UInt32
+
+    /// Nothing of a resource, yet.
+    public init(resource: ResourceID) {
+      self.resource = resource
+      (x, y, z, width, height, depth) = (0, 0, 0, 0, 0, 0)
+      (offset, level, stride, layerStride) = (0, 0, 0, 0)
+    }
+
+    init(
+      x: UInt32, y: UInt32, z: UInt32, width: UInt32, height: UInt32, depth: UInt32, offset: UInt64,
+      resource: ResourceID, level: UInt32, stride: UInt32, layerStride: UInt32
+    ) {
+      (self.x, self.y, self.z, self.width, self.height, self.depth) = (x, y, z, width, height, depth)
+      (self.offset, self.resource, self.level, self.stride) = (offset, resource, level, stride)
+      self.layerStride = layerStride
+    }
   }
 
   /// `struct virtio_gpu_update_cursor`.

@@ -16,6 +16,8 @@ final class RegionTable {
 
   let memory = GuestMemory()
   private var entries: [Entry] = []
+  /// Those that were there before the last change: mapped until the device has been told.
+  private var former: [Entry] = []
   private let faultBell: Doorbell
 
   /// Rings `faultBell` when the front-end takes memory away.
@@ -74,8 +76,12 @@ final class RegionTable {
         throw .badRegion(culprit ?? RegionDescription(guestAddress: 0, size: 0, userAddress: 0, mmapOffset: 0))
       }
     }
+    former = entries
     entries = fresh
   }
+
+  /// The device has let go of what was there before the last change.
+  func forgetFormer() { former = [] }
 
   private func entry(_ description: RegionDescription, _ file: consuming FileDescriptor) throws(VhostUserError) -> Entry
   {

@@ -94,6 +94,7 @@ final class Session {
     device.reset()
     regions.removeAll()
     device.memoryChanged(regions.memory)
+    regions.forgetFormer()
     owner.sessionEnded(self, because: error)
   }
 
@@ -235,6 +236,7 @@ final class Session {
     }
     device.memoryChanged(regions.memory)
     memoryChangedUnderRings()
+    regions.forgetFormer()
   }
 
   // MARK: Configuration space

@@ -16,7 +16,8 @@ public protocol VirtioDevice: AnyObject {
   func writeConfiguration(at offset: Int, _ bytes: UnsafeRawBufferPointer)
   /// The driver's choice among the features.
   func featuresAccepted(_ features: UInt64)
-  /// The guest's memory is another one, or has another shape (``GuestMemory/generation``).
+  /// The guest's memory is another one, or has another shape (``GuestMemory/generation``). What has gone can be touched
+  /// until this returns.
   func memoryChanged(_ memory: GuestMemory)
   /// A queue is ready; what it holds may be processed from now on.
   func start(_ queue: Virtqueue)

@@ -25,13 +25,14 @@ final class Guest {
   init(
     _ format: VirtqueueConfiguration.Format = .split, scanouts: [Size] = [Size(width: 640, height: 480)],
     limits: LedgerAmounts = .usualLimits, maximumResources: Int = 65_536, memory: Int = 16 << 20, ringSize: UInt32 = 64,
-    name: String = "test", contextKinds: [any ContextKind] = [], configure: (inout GPUConfiguration) -> Void = { _ in }
+    name: String = "test", contextKinds: [any ContextKind] = [],
+    renderer: (any Renderer)? = nil, configure: (inout GPUConfiguration) -> Void = { _ in }
   ) throws {
     arena = try GuestArena(count: memory)
     var configuration = GPUConfiguration(
       scanouts: scanouts, name: name, limits: limits, maximumResources: maximumResources)
     configure(&configuration)
-    device = GPUDevice(configuration: configuration, sink: sink, contextKinds: contextKinds)
+    device = GPUDevice(configuration: configuration, sink: sink, contextKinds: contextKinds, renderer: renderer)
     control = try VirtqueueDriver(arena: arena, size: ringSize, format: format)
     cursor = try VirtqueueDriver(arena: arena, size: 16, format: format)
     requestArea = try arena.allocate(Self.requestRoom, alignment: 4096)
@@ -107,12 +108,15 @@ final class Guest {
 
   /// Offers a command without letting the device work; its token.
   func post(
-    _ command: Command, fence: UInt64? = nil, context: UInt32 = 0, ring: UInt8? = nil, room: Int = 24
+    _ command: Command, fence: UInt64? = nil, context: UInt32 = 0, ring: UInt8? = nil, room: Int = 24,
+    trailing: [UInt8] = []
   ) throws -> UInt16 {
     var flags: CommandFlags = fence == nil ? [] : .fence
     if ring != nil { flags.insert(.ringIndex) }
-    let bytes = command.encoded(
-      flags: flags, fence: FenceID(rawValue: fence ?? 0), context: ContextID(rawValue: context), ring: ring ?? 0)
+    let bytes =
+      command.encoded(
+        flags: flags, fence: FenceID(rawValue: fence ?? 0), context: ContextID(rawValue: context), ring: ring ?? 0)
+      + trailing
     let request = try arena.allocate(bytes.count)
     let reply = try arena.allocate(room)
     try arena.write(bytes, at: request)

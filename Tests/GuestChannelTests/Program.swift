@@ -40,7 +40,7 @@ final class GuestProgram {
       isOver = false
       do {
         try greet()
-      } catch where isOver && .now < deadline {
+      } catch  where isOver && .now < deadline {
         try guest.turn()
       }
     }

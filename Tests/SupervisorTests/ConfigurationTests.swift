@@ -33,6 +33,9 @@ let fullConfiguration = """
   blob_alignment = "16K"
   channel = "hub"
   wayland = "wayland-0"
+  virgl = true
+  venus = true
+  render_node = "/dev/dri/renderD128"
   share_displays = true
   limits = { buffers = 100, imported = "1G", guest_memory = 4096 }
   command = [
@@ -149,6 +152,7 @@ func error(in text: String) -> ConfigurationError? {
       alpha.allocation == .host && alpha.heap == "system" && alpha.hostVisible == 1 << 30
         && alpha.blobAlignment == .pages16K && alpha.channel == .hub && alpha.sharesDisplays
         && alpha.wayland == "/etc/muntin/wayland-0")
+    #expect(alpha.hasVirgl && alpha.hasVenus && alpha.renderNode == "/dev/dri/renderD128")
     #expect(alpha.limits == ["buffers": 100, "imported": 1 << 30, "guest_memory": 4096])
     #expect(
       alpha.scanouts == [
@@ -241,6 +245,7 @@ func error(in text: String) -> ConfigurationError? {
     (configuration(machine: "channel = \"wayland\""), 10, "cannot be \"wayland\"; it takes \"hub\""),
     (configuration(machine: "channel = \"hub\"\nhost_visible = \"0\""), 10, "channel needs a host-visible region"),
     (configuration(machine: "wayland = \"w\"\nhost_visible = \"0\""), 10, "wayland needs a host-visible region"),
+    (configuration(machine: "render_node = \"/dev/dri/renderD128\""), 10, "virgl"),
     (configuration(machine: "wayland = \"\""), 10, "it takes a path"),
     (configuration(machine: "wayland = \"/\(String(repeating: "w", count: 107))\""), 10, "of at most 107 bytes"),
     (configuration(machine: "memory_limit = 1.5"), 10, "is a number with a fraction"),

@@ -51,7 +51,7 @@ extension GPUDevice {
   }
 
   /// The guest memory that entries behind a command name.
-  private func pages(_ count: UInt32, of chain: DescriptorChain, at offset: Int) throws(GPUError) -> GuestPages {
+  func pages(_ count: UInt32, of chain: DescriptorChain, at offset: Int) throws(GPUError) -> GuestPages {
     guard (1...ScatterList.maximumEntryCount).contains(count) else { throw .invalidEntryCount(count) }
     let entries = try readEntries(count, of: chain, at: offset)
     guard let memory else { throw .entryUnmapped(entries[0].address, byteCount: entries[0].length) }

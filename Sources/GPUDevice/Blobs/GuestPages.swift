@@ -38,6 +38,12 @@ public final class GuestPages {
   /// Number of runs in this process.
   var runCount: Int { list.runCount }
 
+  /// The pages as they are in this process, in order; nil where one is not there.
+  var segments: [UnsafeMutableRawBufferPointer]? {
+    list.refresh(in: memory)
+    return list.segments
+  }
+
   /// Whether every byte is there.
   public var isWhole: Bool {
     list.refresh(in: memory)

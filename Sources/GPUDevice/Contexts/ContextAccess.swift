@@ -18,7 +18,12 @@ public struct ContextAccess {
 
   /// All fences of a ring up to this one are done.
   public func finishFences(ring: UInt8, through fence: FenceID) {
-    device?.finishFences(of: id, ring: ring, through: fence)
+    device?.finishFences(of: .ring(id, ring), through: fence)
+  }
+
+  /// All fences that are on no ring, up to this one, are done.
+  public func finishFences(through fence: FenceID) {
+    device?.finishFences(of: .device, through: fence)
   }
 
   /// Bytes of the guest's pages behind a resource that is attached to the context; nil where there are none.

@@ -17,13 +17,18 @@ extension GPUDevice {
       try contexts.check(context)
       _ = try resources.findAny(id)
       try contexts.attach(id, to: context)
+      try contexts.find(context)?.attached(id)
     case .contextDetachResource(let id):
       try contexts.check(context)
       contexts.detach(id, from: context)
       _ = try resources.findAny(id)
+      try contexts.find(context)?.detached(id)
     case .submit3D(let byteCount, let fenceCount):
-      if header.isOnRing { try checkWaiting() }
+      if header.isFenced { try checkWaiting() }
       try submit(byteCount, fenceCount, in: context, chain)
+    case .resourceCreate3D(let description): try createTexture(description)
+    case .transferToHost3D(let box): try transfer(box, toHost: true, in: context)
+    case .transferFromHost3D(let box): try transfer(box, toHost: false, in: context)
     default: throw .notOffered(command.code)
     }
   }
@@ -55,7 +60,7 @@ extension GPUDevice {
   /// `context_init`: the low eight bits name the capability set.
   private func createContext(_ id: ContextID, _ nameLength: UInt32, _ initialization: UInt32) throws(GPUError) {
     let capset = hasAccepted(Self.contextInitFeature) ? initialization & 0xff : 0
-    let kind = capset == 0 ? nil : try self.kind(ofCapset: capset)
+    let kind = try capset == 0 ? contextKinds.first { $0.isDefault } : self.kind(ofCapset: capset)
     try contexts.reserve(id, nameLength: nameLength)
     do throws(GPUError) {
       let context = try kind?.makeContext(ContextAccess(self, id))
@@ -94,16 +99,21 @@ extension GPUDevice {
   /// Where a request's answer stands among those that have fences, its command done.
   func order(of header: CommandHeader?, refused: Bool) -> RequestQueue.Order {
     guard let header, header.isFenced else { return .none }
-    guard header.isOnRing else { return RequestQueue.Order(timeline: .device, fence: header.fence) }
-    let context = refused ? nil : (try? contexts.find(header.context)) ?? nil
-    let state = context?.fence(header.fence, ring: header.ring) ?? .done
+    guard header.isOnRing else {
+      let waits = !refused && header.type == CommandCode.submit3D.rawValue
+      let state = waits ? context(header.context)?.fence(header.fence) : nil
+      return RequestQueue.Order(timeline: .device, fence: header.fence, isPending: state == .pending)
+    }
+    let state = refused ? nil : context(header.context)?.fence(header.fence, ring: header.ring)
     return RequestQueue.Order(
       timeline: .ring(header.context, header.ring), fence: header.fence, isPending: state == .pending)
   }
 
-  func finishFences(of context: ContextID, ring: UInt8, through fence: FenceID) {
+  private func context(_ id: ContextID) -> (any GuestContext)? { (try? contexts.find(id)) ?? nil }
+
+  func finishFences(of timeline: RequestQueue.Timeline, through fence: FenceID) {
     let control = controlRequests
-    control.finishFences(of: .ring(context, ring), through: fence)
+    control.finishFences(of: timeline, through: fence)
     notifyUnlessServing(control)
   }
 

@@ -9,6 +9,8 @@ public protocol ContextKind: AnyObject {
   var capsetVersion: UInt32 { get }
   /// Its contents: at most `Response.maximumCapsetByteCount` bytes.
   var capsetBytes: [UInt8] { get }
+  /// Whether a driver that names no set, as all do without VIRTIO_GPU_F_CONTEXT_INIT, gets contexts of this one.
+  var isDefault: Bool { get }
   /// The most bytes that one SUBMIT_3D of such a context has.
   var maximumCommandByteCount: Int { get }
   /// CTX_CREATE: a context that reaches its card through `access`.
@@ -17,10 +19,22 @@ public protocol ContextKind: AnyObject {
   func makeContext(_ access: ContextAccess) throws(GPUError) -> any GuestContext
 }
 
+extension ContextKind {
+  /// No.
+  public var isDefault: Bool { false }
+}
+
 /// One context of a guest. It is called from inside ``GPUDevice``'s calls and may call its ``ContextAccess`` back.
 public protocol GuestContext: AnyObject {
   /// SUBMIT_3D: a private copy of the commands.
   func submit(_ commands: UnsafeRawBufferPointer) throws(GPUError)
+  /// CTX_ATTACH_RESOURCE: what is submitted may name the resource from now on.
+  func attached(_ resource: ResourceID)
+  /// CTX_DETACH_RESOURCE.
+  func detached(_ resource: ResourceID)
+  /// A fence of a SUBMIT_3D that is on no ring. After `.pending` the context owes
+  /// ``ContextAccess/finishFences(through:)``, whether it lives or not.
+  func fence(_ fence: FenceID) -> FenceState
   /// A command's fence on one of the context's rings. After `.pending` the context owes
   /// ``ContextAccess/finishFences(ring:through:)``.
   func fence(_ fence: FenceID, ring: UInt8) -> FenceState
@@ -30,6 +44,15 @@ public protocol GuestContext: AnyObject {
   func memory(ofBlob number: UInt64, byteCount: UInt64) throws(GPUError) -> HostMemory
   /// CTX_DESTROY, or the device's reset: nothing of it is called any more.
   func destroyed()
+}
+
+extension GuestContext {
+  /// Nothing.
+  public func attached(_ resource: ResourceID) {}
+  /// Nothing.
+  public func detached(_ resource: ResourceID) {}
+  /// Done.
+  public func fence(_ fence: FenceID) -> FenceState { .done }
 }
 
 /// Whether all that a fence waits for has been done.

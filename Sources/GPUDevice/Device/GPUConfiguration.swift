@@ -47,6 +47,8 @@ public struct GPUStatistics: Equatable, Sendable {
   public var bytesTransferred: UInt64 = 0
   /// Flushes that showed something.
   public var flushes: UInt64 = 0
+  /// Pixels that were read back from the renderer at flushes.
+  public var pixelsRead: UInt64 = 0
   /// Pixels that a sink copied at flushes, because nobody can be shown the guest's own.
   public var pixelsCopied: UInt64 = 0
 

@@ -23,8 +23,8 @@ extension GPUDevice {
     case .setScanoutBlob(let scanout): try setScanoutBlob(scanout)
     case .resourceMapBlob(let id, let offset): awaitedChange = AwaitedChange(try mapBlob(id, at: offset))
     case .resourceUnmapBlob(let id): awaitedChange = try unmapBlob(id).map { AwaitedChange($0) }
-    case .contextCreate, .contextDestroy, .contextAttachResource, .contextDetachResource, .resourceCreate3D,
-      .transferToHost3D, .transferFromHost3D, .submit3D:
+    case .contextCreate, .contextDestroy, .contextAttachResource, .contextDetachResource, .submit3D, .resourceCreate3D,
+      .transferToHost3D, .transferFromHost3D:
       try performInContext(command, header, chain)
     }
     return .okNoData
@@ -40,6 +40,7 @@ extension GPUDevice {
 
   func retire(_ resource: GuestResource) {
     if let blob = resource as? Blob { return retire(blob) }
+    if let texture = resource as? Texture { return retire(texture) }
     hide(resource)
     if let picture = (resource as? Resource)?.picture { sink.pictureRetired(picture) }
   }
@@ -52,12 +53,18 @@ extension GPUDevice {
   private func detachBacking(_ id: ResourceID) throws(GPUError) -> AwaitedChange? {
     let resource = try resources.findAny(id)
     if let blob = resource as? Blob { return try detachBacking(blob) }
+    if let texture = resource as? Texture {
+      try detachBacking(texture)
+      return nil
+    }
     try resources.detach(resources.find(id))
     return nil
   }
 
   private func attachBacking(_ id: ResourceID, _ count: UInt32, _ chain: DescriptorChain) throws(GPUError) {
-    if let blob = try resources.findAny(id) as? Blob { return try attachBacking(blob, count, chain) }
+    let found = try resources.findAny(id)
+    if let blob = found as? Blob { return try attachBacking(blob, count, chain) }
+    if let texture = found as? Texture { return try attachBacking(texture, count, chain) }
     let resource = try resources.find(id)
     guard (1...ScatterList.maximumEntryCount).contains(count) else { throw .invalidEntryCount(count) }
     let entries = try readEntries(count, of: chain, at: CommandCode.resourceAttachBacking.byteCount)
@@ -100,6 +107,7 @@ extension GPUDevice {
 
   private func bufferID(of resource: GuestResource) throws(GPUError) -> BufferID {
     if let blob = resource as? Blob { return blob.uuid }
+    if let texture = resource as? Texture { return texture.uuid }
     return try resources.find(resource.id).uuid
   }
 
@@ -113,13 +121,15 @@ extension GPUDevice {
   private func setScanout(_ id: ScanoutID, _ resourceID: ResourceID, _ source: Rectangle) throws(GPUError) {
     let index = try checkScanout(id)
     guard resourceID != .none else { return turnOff(id) }
-    let resource = try resources.find(resourceID)
+    let texture = try resources.findAny(resourceID) as? Texture
+    let resource = if let texture { try shownResource(of: texture) } else { try resources.find(resourceID) }
     guard !source.isEmpty, source.fits(in: resource.size) else {
       throw .rectangleOutside(source, of: resource.size)
     }
     try makeUsable(resource, for: scanouts[index].mask)
     let former = scanouts[index].resource
     guard let picture = resource.picture, scanouts[index].show(resource, picture, source) else { return }
+    texture?.isStale = true
     sink.scanoutChanged(id, to: ScanoutContent(picture: picture, source: source))
     retireOtherImages(of: former)
   }
@@ -133,6 +143,7 @@ extension GPUDevice {
 
   private func flush(_ id: ResourceID, _ rectangle: Rectangle, isFenced: Bool) throws(GPUError) {
     let found = try resources.findAny(id)
+    if let texture = found as? Texture { return try flush(texture, rectangle, isFenced: isFenced) }
     guard let resource = found as? Resource else {
       return try flush(resources.findBlob(id), rectangle, isFenced: isFenced)
     }
@@ -182,6 +193,7 @@ extension GPUDevice {
       return CursorPixels(
         bytes: blob.copyFirstBytes(into: scratch) ? UnsafeRawBufferPointer(scratch) : nil, format: .b8g8r8a8)
     }
+    if let texture = found as? Texture { return try cursorPixels(of: texture) }
     let resource = try resources.find(id)
     guard resource.size == Size(width: CursorImage.extent, height: CursorImage.extent) else {
       throw .invalidCursorSize(resource.size)

@@ -11,7 +11,7 @@ extension GPUDevice {
 
   /// How a picture is to lie for those who are shown these scanouts. Where nothing suits all it lies as if nobody had
   /// asked: then the sink finds a way for it, or says who cannot be shown it.
-  private func plan(_ size: Size, _ format: PixelFormat, for scanouts: ScanoutMask) throws(GPUError) -> HostPlan {
+  func plan(_ size: Size, _ format: PixelFormat, for scanouts: ScanoutMask) throws(GPUError) -> HostPlan {
     do throws(Constraints.Unfit) {
       return try sink.constraints(of: scanouts).plan(size: size, format: format, from: configuration.sources)
     } catch {

@@ -1,7 +1,7 @@
 import Buffers
 import Virtqueue
 
-/// A virtio-gpu card, 2D and blobs (virtio 1.3, 5.7): takes a guest's commands from two queues and tells a sink what is
+/// A virtio-gpu card, 2D, blobs and, with a ``Renderer``, 3D (virtio 1.3, 5.7): takes a guest's commands from two queues and tells a sink what is
 /// shown.
 ///
 /// Wire bytes become a ``Command``, a handler makes a ``Response`` of it, and that becomes wire bytes. Nothing here
@@ -25,6 +25,8 @@ public final class GPUDevice: VirtioDevice {
   let sink: any DisplaySink
   /// What contexts can be made of, in the order of GET_CAPSET_INFO.
   let contextKinds: [any ContextKind]
+  /// What draws in 3D; nil where nothing does.
+  let renderer: (any Renderer)?
   var resources: ResourceTable
   var scanouts: [Scanout]
   var cursors: [CursorPlane]
@@ -56,7 +58,11 @@ public final class GPUDevice: VirtioDevice {
   var allowance = 0
 
   /// A card that nobody uses yet.
-  public init(configuration: GPUConfiguration, sink: any DisplaySink, contextKinds: [any ContextKind] = []) {
+  public init(
+    configuration: GPUConfiguration, sink: any DisplaySink, contextKinds: [any ContextKind] = [],
+    renderer: (any Renderer)? = nil
+  ) {
+    self.renderer = renderer
     self.configuration = configuration
     self.sink = sink
     self.contextKinds = contextKinds
@@ -153,6 +159,7 @@ public final class GPUDevice: VirtioDevice {
   public func memoryChanged(_ memory: GuestMemory) {
     self.memory = memory
     guestMemoryMoved()
+    texturesMoved()
   }
 
   /// Does what the driver has put into a queue.

@@ -28,11 +28,14 @@ final class Resource: GuestResource {
   private var charge: Ledger.Charge?
 
   /// A resource without memory, which is charged and allocated later.
-  init(_ id: ResourceID, format: ResourceFormat, plan: HostPlan, ledger: Ledger) throws(GPUError) {
+  init(
+    _ id: ResourceID, format: ResourceFormat, plan: HostPlan, ledger: Ledger, uuid: BufferID? = nil
+  ) throws(GPUError) {
     self.format = format
     size = plan.layout.size
     self.plan = plan
     super.init(id)
+    if let uuid { self.uuid = uuid }
     charge = try Self.charge(plan, to: ledger)
     charge?.setPromised(true)
   }

@@ -19,7 +19,10 @@ struct ResourceTable {
   /// All blobs, in no order.
   var blobs: [Blob] { resources.values.compactMap { $0 as? Blob } }
 
-  /// The resource of that id, of either kind.
+  /// All resources of CREATE_3D, in no order.
+  var textures: [Texture] { resources.values.compactMap { $0 as? Texture } }
+
+  /// The resource of that id, of any kind.
   func findAny(_ id: ResourceID) throws(GPUError) -> GuestResource {
     guard let resource = resources[id] else { throw .invalidResource(id) }
     return resource
@@ -27,7 +30,8 @@ struct ResourceTable {
 
   /// The resource of that id, made by CREATE_2D.
   func find(_ id: ResourceID) throws(GPUError) -> Resource {
-    guard let resource = try findAny(id) as? Resource else { throw .isBlob(id) }
+    let found = try findAny(id)
+    guard let resource = found as? Resource else { throw found is Blob ? .isBlob(id) : .isTexture(id) }
     return resource
   }
 
@@ -35,6 +39,12 @@ struct ResourceTable {
   func findBlob(_ id: ResourceID) throws(GPUError) -> Blob {
     guard let blob = try findAny(id) as? Blob else { throw .noBlob(id) }
     return blob
+  }
+
+  /// The resource of that id, made by CREATE_3D.
+  func findTexture(_ id: ResourceID) throws(GPUError) -> Texture {
+    guard let texture = try findAny(id) as? Texture else { throw .noTexture(id) }
+    return texture
   }
 
   /// Throws unless a resource of that id can be made.
@@ -82,10 +92,10 @@ struct ResourceTable {
     return all
   }
 
-  // MARK: Blobs
+  // MARK: Blobs and textures
 
-  /// Adds a blob whose id `checkNew` has let pass.
-  mutating func add(_ blob: Blob) { resources[blob.id] = blob }
+  /// Adds a resource whose id `checkNew` has let pass.
+  mutating func add(_ resource: GuestResource) { resources[resource.id] = resource }
 
   /// Memory of the host for a blob, charged for as long as it is here.
   func allocate(_ byteCount: Int, name: String) throws(GPUError) -> HostMemory {
@@ -101,12 +111,12 @@ struct ResourceTable {
     return memory
   }
 
-  /// Charges the list of a blob's pages for as long as it is here.
-  func charge(_ pages: GuestPages) throws(GPUError) {
-    pages.keep(try charge(Ledger.Demand(pages.footprint, as: .bookkeeping, isBuffer: true)))
+  /// Charges the list of a resource's pages for as long as it is here; a blob of them counts as a buffer.
+  func charge(_ pages: GuestPages, isBuffer: Bool = true) throws(GPUError) {
+    pages.keep(try charge(Ledger.Demand(pages.footprint, as: .bookkeeping, isBuffer: isBuffer)))
   }
 
-  private func charge(_ demand: Ledger.Demand) throws(GPUError) -> Ledger.Charge {
+  func charge(_ demand: Ledger.Demand) throws(GPUError) -> Ledger.Charge {
     do throws(Ledger.OverLimit) {
       return try ledger.charge(demand)
     } catch {

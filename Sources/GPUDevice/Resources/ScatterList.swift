@@ -59,6 +59,14 @@ public struct ScatterList {
     close()
   }
 
+  /// The runs as they are in this process; nil where one is not there.
+  var segments: [UnsafeMutableRawBufferPointer]? {
+    guard !hasHoles else { return nil }
+    return zip(runs, runs.dropFirst()).map { run, next in
+      UnsafeMutableRawBufferPointer(start: run.pointer, count: next.start - run.start)
+    }
+  }
+
   /// Finds the memory again at the next ``refresh(in:)``: it is another memory's.
   mutating func invalidate() { generation = 0 }
 

@@ -13,7 +13,7 @@ struct DoctorCommand: ParsableCommand {
 
       --json prints an array of objects with the keys check, state (ok, limited, missing), found, consequence, remedy \
       (null when there is nothing to do). The checks are memory-files, kvm, render-nodes, open-files, udmabuf, \
-      dma-heaps, gbm, libraries, and qemu once for each program.
+      dma-heaps, gbm, opengl, vulkan, libraries, and qemu once for each program.
       """
   )
 
@@ -21,7 +21,7 @@ struct DoctorCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    let findings = KernelChecks.all + BufferChecks.all + ProgramChecks.all
+    let findings = KernelChecks.all + BufferChecks.all + RenderingChecks.all + ProgramChecks.all
     print(
       json ? JSONValue.array(findings.map(\.json)).lines : findings.map(\.text).joined(separator: "\n"))
     if findings.contains(where: { $0.check == "memory-files" && $0.state == .missing }) { throw ExitCode.failure }

@@ -6,6 +6,7 @@ import HubProtocol
 import Listing
 import Logging
 import Platform
+import Rendering
 import Supervisor
 
 /// `muntin gpu`, as QEMU's back-end program conventions want it (vhost-user.rst).
@@ -141,17 +142,26 @@ struct GPUCommand: ParsableCommand {
   @Flag(help: "Print what the back-end can do, as JSON, and exit.")
   var printCapabilities = false
 
-  @Option(help: ArgumentHelp("The render node for 3D; of use with --virgl only.", valueName: "path"))
-  var renderNode: String?
-
-  @Flag(help: "3D by virglrenderer. Not built in yet.")
+  @Flag(
+    help: ArgumentHelp(
+      "3D for the guest: OpenGL by virglrenderer.",
+      discussion: "Without --render-node by Mesa's software driver. muntin doctor says what is there."))
   var virgl = false
+
+  @Flag(help: "3D for the guest: Vulkan by virglrenderer's render server. May go with --virgl.")
+  var venus = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Draw in 3D on the GPU of this render node (/dev/dri/...); of use with --virgl or --venus only.",
+      valueName: "path"))
+  var renderNode: String?
 
   @OptionGroup var log: LogOptions
 
   func validate() throws {
     if printCapabilities { return }
-    if renderNode != nil && !virgl {
+    if renderNode != nil && !virgl && !venus {
       throw ValidationError("--render-node has no effect without --virgl, because 2D needs no GPU; leave it out")
     }
     guard (socketPath == nil) != (fd == nil) else {
@@ -194,9 +204,6 @@ struct GPUCommand: ParsableCommand {
       print(Self.capabilities)
       return
     }
-    if virgl {
-      throw CommandFailure("--virgl: 3D is not built in; leave out --virgl (and --render-node) to run with 2D")
-    }
     guard let socket else { return }
     PartProcess.begin()
     var options = GPUBackendOptions(socket: socket)
@@ -211,13 +218,27 @@ struct GPUCommand: ParsableCommand {
     options.sharesDisplays = shareDisplays
     options.vmmMapsReadOnly = vmmMapsReadOnly
     options.waylandPath = wayland
+    options.rendering = rendering
     if let blobAlignment { options.blobAlignment = blobAlignment }
     for limit in limits { options.limits[limit.quantity] = limit.amount }
     try GPUProcess(options, logger: log.logger("muntin.gpu")).run()
   }
 
   /// Only what works: a VMM offers its guest what stands here.
-  static let capabilities = JSONValue.object([("type", .string("gpu")), ("features", .array([]))])
+  static var capabilities: JSONValue {
+    let hasRenderer = (try? VirglLibrary()) != nil
+    let features = hasRenderer ? ["render-node", "virgl"] : []
+    return .object([("type", .string("gpu")), ("features", .array(features.map { .string($0) }))])
+  }
+
+  private var rendering: VirglOptions? {
+    guard virgl || venus else { return nil }
+    var options = VirglOptions()
+    options.openGL = virgl
+    options.venus = venus
+    options.renderNode = renderNode
+    return options
+  }
 
   private var socket: GPUBackendOptions.Socket? {
     if let socketPath { return .path(socketPath) }

@@ -67,17 +67,17 @@ enum KernelChecks {
     guard !nodes.isEmpty else {
       return Finding(
         "render-nodes", .limited, "no /dev/dri/renderD*",
-        means: "No GPU for guests' 3D, which is not built in yet anyway; guests draw by software. 2D needs none.",
+        means: "No GPU for guests' 3D, which is drawn by Mesa's software driver (\"opengl\" below). 2D needs none.",
         remedy: "load the driver of the machine's GPU, or vgem for a test")
     }
     guard !usable.isEmpty else {
       return Finding(
         "render-nodes", .limited, "\(nodes.joined(separator: " ")): not for this user",
-        means: "No GPU for guests' 3D, which is not built in yet anyway. 2D needs none.",
+        means: "No GPU for guests' 3D, which is drawn by Mesa's software driver (\"opengl\" below). 2D needs none.",
         remedy: "add this user to the group render: usermod -aG render USER, then log in again")
     }
     return Finding(
-      "render-nodes", .ok, usable.joined(separator: " "), means: "There for guests' 3D, which is not built in yet.")
+      "render-nodes", .ok, usable.joined(separator: " "), means: "For guests' 3D: --render-node \(usable[0]).")
   }
 
   private static var openFiles: Finding {

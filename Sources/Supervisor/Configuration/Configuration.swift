@@ -72,6 +72,10 @@ public struct Configuration: Equatable, Sendable {
     public var vmmMapsReadOnly: Bool
     /// The machines whose memory its card may be handed, to copy pictures out of it.
     public var seesMemoryOf: [String]
+    /// Whether its guest has OpenGL, and whether Vulkan.
+    public var hasVirgl = false, hasVenus = false
+    /// The node of the GPU for that; nil: Mesa's software driver.
+    public var renderNode: String?
     /// The socket of the Wayland compositor in which programs of its guest may have windows; nil: none.
     public var wayland: String?
     /// Other limits, by the words of the ledger's lines (`Ledger.Quantity.key`).

@@ -101,7 +101,8 @@ extension Configuration.Display {
 extension Configuration.Machine {
   fileprivate static let keys = [
     "name", "socket", "memory_limit", "allocate", "heap", "host_visible", "blob_alignment", "channel", "share_displays",
-    "wayland", "vmm_maps_read_only", "sees_memory_of", "limits", "command", "restart", "scanout",
+    "wayland", "vmm_maps_read_only", "sees_memory_of", "virgl", "venus", "render_node", "limits", "command", "restart",
+    "scanout",
   ]
 
   fileprivate init(
@@ -130,6 +131,13 @@ extension Configuration.Machine {
     vmmMapsReadOnly = try table.boolean("vmm_maps_read_only")?.value ?? false
     seesMemoryOf = try table.strings("sees_memory_of")?.value ?? []
     self.wayland = wayland?.value
+    hasVirgl = try table.boolean("virgl")?.value ?? false
+    hasVenus = try table.boolean("venus")?.value ?? false
+    let node = try table.path("render_node", folder)
+    if let node, !hasVirgl, !hasVenus {
+      throw ConfigurationError(line: node.line, .needsKey("render_node", needed: "virgl"))
+    }
+    renderNode = node?.value
     limits = try Self.limits(table)
     let command = try table.command("command")
     self.command = command ?? []

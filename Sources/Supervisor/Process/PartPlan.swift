@@ -101,6 +101,9 @@ private struct PartMaker {
     if let channel = machine.channel { arguments += ["--channel", channel.rawValue] }
     if machine.sharesDisplays { arguments += ["--share-displays"] }
     if machine.vmmMapsReadOnly { arguments.append("--vmm-maps-read-only") }
+    if machine.hasVirgl { arguments.append("--virgl") }
+    if machine.hasVenus { arguments.append("--venus") }
+    if let node = machine.renderNode { arguments += ["--render-node", node] }
     if let path = machine.wayland { arguments += ["--wayland", path] }
     for (key, limit) in machine.limits.sorted(by: { $0.key < $1.key }) { arguments += ["--limit", "\(key)=\(limit)"] }
     return PartPlan(

@@ -1,0 +1,58 @@
+import GPUDevice
+
+/// Fences that the library has yet to finish, by numbers of our own: a guest's may be any, and repeat.
+struct FenceTable {
+  struct Fence {
+    let id: FenceID
+    let access: ContextAccess
+    fileprivate let number: UInt64
+  }
+
+  private struct Ring: Hashable {
+    let context: ContextID
+    let ring: UInt8
+  }
+
+  private var device: [Fence] = []
+  private var rings: [Ring: [Fence]] = [:]
+  private var lastDeviceNumber: UInt32 = 0
+  private var lastRingNumber: UInt64 = 0
+
+  /// The next number on the timeline that all contexts share: the library has 32 bits for it.
+  mutating func nextDeviceNumber() -> UInt32 {
+    lastDeviceNumber &+= 1
+    return lastDeviceNumber
+  }
+
+  /// The next number on a ring.
+  mutating func nextRingNumber() -> UInt64 {
+    lastRingNumber &+= 1
+    return lastRingNumber
+  }
+
+  mutating func append(_ id: FenceID, _ number: UInt32, _ access: ContextAccess) {
+    device.append(Fence(id: id, access: access, number: UInt64(number)))
+  }
+
+  mutating func append(_ id: FenceID, _ number: UInt64, _ access: ContextAccess, ring: UInt8) {
+    rings[Ring(context: access.id, ring: ring), default: []].append(Fence(id: id, access: access, number: number))
+  }
+
+  /// The oldest fence that is done when this one is. Numbers start again after 2^32.
+  mutating func removeFirst(through number: UInt32) -> Fence? {
+    guard let first = device.first else { return nil }
+    let distance = Int32(bitPattern: number &- UInt32(truncatingIfNeeded: first.number))
+    return distance >= 0 ? device.removeFirst() : nil
+  }
+
+  mutating func removeFirst(of context: ContextID, ring: UInt8, through number: UInt64) -> Fence? {
+    let key = Ring(context: context, ring: ring)
+    guard let first = rings[key]?.first, first.number <= number else { return nil }
+    return rings[key]?.removeFirst()
+  }
+
+  /// A context has gone: nobody waits on its rings.
+  mutating func removeAll(of context: ContextID) {
+    for key in rings.keys where key.context == context { rings[key] = nil }
+  }
+}

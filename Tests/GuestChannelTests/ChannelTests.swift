@@ -15,12 +15,14 @@ final class ChannelWorld {
   private(set) var hub: Hub?
   private var producers: [String: ProducerClient] = [:]
   private let leaseLimit: Duration
+  private let readers: [String: [String]]
 
   /// `readers`: which VMs may see the memory of which others.
   init(leaseLimit: Duration = .seconds(10), readers: [String: [String]] = [:]) throws {
     loop = try EventLoop()
     folder = try ScratchFolder()
     self.leaseLimit = leaseLimit
+    self.readers = readers
     try startHub()
   }
 

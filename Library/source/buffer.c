@@ -178,7 +178,9 @@ static bool say_offer(muntin_buffer *buffer) {
 }
 
 static bool say_update(muntin_buffer *buffer) {
-  uint8_t *at = muntin__write(buffer->object.connection, BUFFER_UPDATE, 40, 0, buffer->fence, false);
+  muntin *connection = buffer->object.connection;
+  if (muntin__must_wait(connection, buffer->fence)) return true;
+  uint8_t *at = muntin__write(connection, BUFFER_UPDATE, 40, 0, muntin__passed(connection, buffer->fence), false);
   if (at == NULL) return false;
   memcpy(at, buffer->id, MUNTIN_ID_SIZE);
   muntin__put_rectangle(at + 16, &buffer->damage);
@@ -356,9 +358,6 @@ int muntin_buffer_update(muntin_buffer *buffer, const muntin_rectangle *damage, 
   if (generation == 0) generation = buffer->next > buffer->generation ? buffer->next : buffer->generation + 1;
   if (generation <= buffer->generation)
     return muntin__fail(connection, MUNTIN_ERROR_INVALID, "the generation does not rise");
-  if (acquire_fence >= 0 && !connection->memory->has_fences) {
-    return muntin__fail(connection, MUNTIN_ERROR_INVALID, "fences do not go this way: wait for it first");
-  }
   if (acquire_fence >= 0 && (fence = muntin__duplicate(acquire_fence, &error)) == NULL) {
     return muntin__fail(connection, error, "this cannot be a fence");
   }

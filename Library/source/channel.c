@@ -19,6 +19,7 @@
 struct channel_context {
   char path[64]; /* of the card; empty: the first that has a channel */
   int card; /* stays open when the hub goes: what is mapped keeps its context anyway, and a new one would be one more */
+  int poller; /* of the card and of fences that something waits for */
   uint8_t *query, *ring; /* mapped; the first is there because the protocol wants one */
   uint32_t query_resource, ring_resource;
   bool is_over; /* the host has said so: the context can begin anew */
@@ -28,6 +29,11 @@ void *muntin__channel_context(const char *path) {
   struct channel_context *own = calloc(1, sizeof *own);
   if (own == NULL) return NULL;
   own->card = -1;
+  own->poller = muntin__make_poller();
+  if (own->poller < 0) {
+    free(own);
+    return NULL;
+  }
   snprintf(own->path, sizeof own->path, "%s", path);
   return own;
 }
@@ -132,7 +138,7 @@ static ssize_t channel_receive(void *context, void *bytes, size_t room, int *des
 
 /* ---- Connecting ---- */
 
-static int channel_descriptor(void *context) { return ((struct channel_context *)context)->card; }
+static int channel_descriptor(void *context) { return ((struct channel_context *)context)->poller; }
 
 static void unmap(uint8_t **ring) {
   if (*ring != NULL) munmap(*ring, CROSS_DOMAIN_RING_SIZE);
@@ -142,6 +148,8 @@ static void unmap(uint8_t **ring) {
 static void close_card(struct channel_context *own) {
   unmap(&own->query);
   unmap(&own->ring);
+  /* What is still mapped keeps it open, and so watched. */
+  if (own->card >= 0) muntin__unwatch(own->poller, own->card);
   muntin__close(own->card);
   own->card = -1;
   own->is_over = false;
@@ -186,7 +194,8 @@ static int channel_connect(void *context) {
   if (own->card < 0) {
     own->card = muntin__open_card(own->path);
     if (own->card < 0) return own->card;
-    result = make_context(own);
+    result = muntin__watch(own->poller, own->card);
+    if (result == 0) result = make_context(own);
   }
   own->is_over = false;
   if (result == 0) result = start(own);
@@ -195,8 +204,10 @@ static int channel_connect(void *context) {
 }
 
 static void channel_destroy(void *context) {
-  close_card(context);
-  free(context);
+  struct channel_context *own = context;
+  close_card(own);
+  muntin__close(own->poller);
+  free(own);
 }
 
 const muntin_transport muntin__channel_transport = {
@@ -281,8 +292,11 @@ static const char *offer_fault(void *context, const muntin_memory *memory, bool 
   return result < 0 ? "not memory of the host's, of this card" : NULL;
 }
 
-const struct memory_way muntin__blobs = {
-    .make = channel_make, .map = channel_map, .lease_fault = lease_fault, .offer_fault = offer_fault};
+const struct memory_way muntin__blobs = {.make = channel_make,
+                                         .map = channel_map,
+                                         .lease_fault = lease_fault,
+                                         .offer_fault = offer_fault,
+                                         .poller = channel_descriptor};
 
 #else
 

@@ -326,6 +326,7 @@ static int step(muntin *connection, muntin_event *event) {
     return try_to_link(connection) < 0 ? -1 : 0;
   }
   muntin__retry_leases(connection);
+  muntin__say_fenced(connection);
   muntin__flush(connection);
   if (connection->in_offset == connection->in_size) {
     int received = receive(connection);

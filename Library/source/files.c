@@ -49,4 +49,4 @@ static const char *offer_fault(void *context, const muntin_memory *memory, bool 
 }
 
 const struct memory_way muntin__files = {
-    .make = file_make, .map = file_map, .lease_fault = lease_fault, .offer_fault = offer_fault, .has_fences = true};
+    .make = file_make, .map = file_map, .lease_fault = lease_fault, .offer_fault = offer_fault};

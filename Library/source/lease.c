@@ -75,7 +75,9 @@ static bool say_first_acquire(muntin_lease *lease) {
 }
 
 static bool say_done(muntin_lease *lease) {
-  uint8_t *at = muntin__write(lease->object.connection, DONE, 24, 0, lease->done_fence, false);
+  muntin *connection = lease->object.connection;
+  if (muntin__must_wait(connection, lease->done_fence)) return true;
+  uint8_t *at = muntin__write(connection, DONE, 24, 0, muntin__passed(connection, lease->done_fence), false);
   if (at == NULL) return false;
   memcpy(at, lease->info.id, MUNTIN_ID_SIZE);
   put64(at + 16, lease->done_generation);
@@ -282,9 +284,6 @@ int muntin_lease_done(muntin_lease *lease, uint64_t generation, int release_fenc
   struct descriptor *fence = NULL;
   int error;
   if (lease->state != LEASE_HELD) return muntin__fail(connection, MUNTIN_ERROR_STATE, "not acquired");
-  if (release_fence >= 0 && !connection->memory->has_fences) {
-    return muntin__fail(connection, MUNTIN_ERROR_INVALID, "fences do not go this way: wait for it first");
-  }
   if (release_fence >= 0 && (fence = muntin__duplicate(release_fence, &error)) == NULL) {
     return muntin__fail(connection, error, "this cannot be a fence");
   }

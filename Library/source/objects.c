@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -12,7 +13,7 @@ struct descriptor *muntin__adopt(int fd) {
     muntin__close(fd);
     return NULL;
   }
-  *descriptor = (struct descriptor){fd, 1};
+  *descriptor = (struct descriptor){fd, 1, -1};
   return descriptor;
 }
 
@@ -37,12 +38,55 @@ struct descriptor *muntin__hold(struct descriptor *descriptor) {
   return descriptor;
 }
 
+static void unwatch(struct descriptor *fence) {
+  if (fence->poller >= 0) muntin__unwatch(fence->poller, fence->fd);
+  fence->poller = -1;
+}
+
 void muntin__let_go(struct descriptor **descriptor) {
   struct descriptor *held = *descriptor;
   *descriptor = NULL;
   if (held == NULL || --held->holders > 0) return;
+  unwatch(held);
   muntin__close(held->fd);
   free(held);
+}
+
+static bool is_ready(int fence) {
+  struct pollfd poller = {.fd = fence, .events = POLLIN};
+  return poll(&poller, 1, 0) != 0;
+}
+
+bool muntin__must_wait(muntin *connection, struct descriptor *fence) {
+  if (fence == NULL || connection->memory->poller == NULL || is_ready(fence->fd)) return false;
+  int poller = connection->memory->poller(connection->context);
+  if (fence->poller < 0 && muntin__watch(poller, fence->fd) == 0) fence->poller = poller;
+  connection->is_fenced = true;
+  return true;
+}
+
+struct descriptor *muntin__passed(const muntin *connection, struct descriptor *fence) {
+  return connection->memory->poller == NULL ? fence : NULL;
+}
+
+static struct descriptor *fence_of(const struct object *object) {
+  if (object->kind == OBJECT_BUFFER) return ((const muntin_buffer *)object)->fence;
+  return object->kind == OBJECT_LEASE ? ((const muntin_lease *)object)->done_fence : NULL;
+}
+
+void muntin__say_fenced(muntin *connection) {
+  if (!connection->is_fenced) return;
+  connection->is_fenced = false;
+  for (struct object *each = connection->objects; each != NULL; each = each->next) {
+    struct descriptor *fence = fence_of(each);
+    if (fence == NULL) continue;
+    if (!is_ready(fence->fd)) {
+      connection->is_fenced = true;
+      continue;
+    }
+    unwatch(fence);
+    muntin__wait_in_line(each);
+  }
 }
 
 void muntin__add(muntin *connection, struct object *object, enum object_kind kind) {

@@ -13,6 +13,7 @@
 struct descriptor {
   int fd;
   unsigned holders;
+  int poller; /* that polls it, -1: none */
 };
 
 /* Takes over fd; NULL (and fd closed) without memory. */
@@ -21,6 +22,12 @@ struct descriptor *muntin__adopt(int fd);
 struct descriptor *muntin__duplicate(int fd, int *error);
 struct descriptor *muntin__hold(struct descriptor *descriptor);
 void muntin__let_go(struct descriptor **descriptor);
+/* Whether nothing may be said yet of what a fence is about, because fences do not go this way, and it is not ready. */
+bool muntin__must_wait(muntin *connection, struct descriptor *fence);
+/* What goes along with a message about a fence: the fence, or nothing. */
+struct descriptor *muntin__passed(const muntin *connection, struct descriptor *fence);
+/* What waited for a fence that is ready has something to say. */
+void muntin__say_fenced(muntin *connection);
 
 enum object_kind { OBJECT_BUFFER, OBJECT_LEASE, OBJECT_GRANT };
 
@@ -145,7 +152,8 @@ struct memory_way {
   const char *(*lease_fault)(const muntin_info *info, int fd);
   /* Why memory that the program made cannot be handed on; its kind, offset and size are those of an offer. */
   const char *(*offer_fault)(void *context, const muntin_memory *memory, bool is_writable);
-  bool has_fences; /* whether fences go through, too */
+  /* Where fences are waited for because none goes through: a descriptor that polls others. NULL: they go through. */
+  int (*poller)(void *context);
 };
 
 extern const struct memory_way muntin__files, muntin__blobs;
@@ -169,6 +177,7 @@ struct muntin {
   struct object *waiting, *last_waiting;
   size_t retrying;                            /* leases */
   size_t untold;                              /* buffers with an event of their own */
+  bool is_fenced;                             /* something waits for a fence */
   bool has_constraints, wait_for_constraints; /* the second: they have to be sent */
   muntin_constraints constraints;
 

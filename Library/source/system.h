@@ -35,6 +35,11 @@ int muntin__make_socket(void);
 /* Flags for recvmsg(), with which descriptors are closed on exec; 0 where that must be done afterwards. */
 int muntin__receive_flags(void);
 
+/* A descriptor that is readable while one of those is that it watches, and can be watched itself. Negative errno. */
+int muntin__make_poller(void);
+int muntin__watch(int poller, int fd);
+void muntin__unwatch(int poller, int fd);
+
 /* Random bytes from the system. Negative errno. */
 int muntin__random(void *bytes, size_t size);
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -54,6 +55,18 @@ int muntin__make_memory(size_t size, bool is_writable, struct shared_memory *mem
   int fd = memfd_create("libmuntin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   return fd < 0 ? -errno : map_and_seal(fd, size, is_writable, memory);
 }
+
+int muntin__make_poller(void) {
+  int poller = epoll_create1(EPOLL_CLOEXEC);
+  return poller < 0 ? -errno : poller;
+}
+
+int muntin__watch(int poller, int fd) {
+  struct epoll_event event = {.events = EPOLLIN};
+  return epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+void muntin__unwatch(int poller, int fd) { epoll_ctl(poller, EPOLL_CTL_DEL, fd, NULL); }
 
 static bool has_seals(int fd, int wanted) {
   int seals = fcntl(fd, F_GET_SEALS);

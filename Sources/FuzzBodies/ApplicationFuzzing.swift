@@ -118,6 +118,7 @@ private final class ApplicationMachine {
   private func query() -> BufferQuery {
     var query = BufferQuery()
     query.cursor = UInt64(input.byte() % 8)
+    query.isOwn = input.byte() % 4 == 0
     if input.byte() % 2 == 0 { query.name = name() }
     if input.byte() % 4 == 0 { query.property = BufferProperty("k", input.byte() % 2 == 0 ? "v" : "") }
     return query

@@ -17,6 +17,10 @@ public struct ChannelOptions {
   public var vm: PeerName
   /// The most channels at a time.
   public var maximumCount = 32
+  /// The most buffers that all its programs together offer.
+  public var maximumExports = 256
+  /// The most buffers of others that all its programs together hold.
+  public var maximumImports = 256
   /// Whether the guest's programs may let others see the VM's screens.
   public var sharesDisplays = false
 
@@ -63,7 +67,7 @@ public final class ChannelContexts: ContextKind {
   let loop: EventLoop
   private let options: ChannelOptions
   private let note: (String) -> Void
-  private let sharing = MemorySharing()
+  private let room: SharingRoom
   private var contexts: [ObjectIdentifier: ChannelContext] = [:]
   /// Channels whose programs have gone, but not yet what they shared.
   private var lingering: [ObjectIdentifier: HubChannel] = [:]
@@ -71,6 +75,7 @@ public final class ChannelContexts: ContextKind {
   /// Channels that are served on the loop; `note` is told in words what is worth a line in a log.
   public init(_ options: ChannelOptions, loop: EventLoop, note: @escaping (String) -> Void = { _ in }) {
     self.options = options
+    room = SharingRoom(maximumExports: options.maximumExports, maximumImports: options.maximumImports)
     self.loop = loop
     self.note = note
     capsetBytes = CrossDomainCapabilities(channels: options.types).encoded
@@ -121,7 +126,7 @@ public final class ChannelContexts: ContextKind {
     guard let connect = options.connectToHub else { throw .contextCommand("no channels to the hub") }
     guard lingering.count < options.maximumCount else { throw .contextCommand("earlier channels have not ended yet") }
     let channel = HubChannel(
-      vm: options.vm, sharesDisplays: options.sharesDisplays, access: access, sharing: sharing,
+      vm: options.vm, sharesDisplays: options.sharesDisplays, access: access, room: room,
       allocate: { [unowned self] count throws(GPUError) in try allocate(count, access) },
       note: note, ready: ready)
     channel.lingers = { [weak self, weak channel] isLingering in

@@ -14,7 +14,8 @@ protocol ChannelService: AnyObject {
   ///
   /// - Throws: why it was refused; nothing of it was done.
   func write(_ data: PipeData) throws(GPUError)
-  /// What is to be said next, a RECEIVE or a READ; nil when there is nothing. After the channel's end: one empty RECEIVE.
+  /// What is to be said next, a RECEIVE or a READ; nil when there is nothing. After the channel's end an empty RECEIVE each
+  /// time, as a socket that was hung up can be read each time.
   func next() -> CrossDomainCommand?
   /// What a number that was said, or asked for, stands for.
   func memory(ofBlob number: UInt64, byteCount: UInt64) throws(GPUError) -> HostMemory

@@ -6,6 +6,7 @@ import Platform
 /// The buffers that a guest's program has offered: their memory stays, and stays charged to the VM, until nobody reads it.
 final class ExportTable {
   private let access: ContextAccess
+  private let room: SharingRoom
   private var exports: [BufferID: Export] = [:]
   private var isOffering: [UInt64: BufferID] = [:]
   private let pages: PageExports
@@ -21,10 +22,13 @@ final class ExportTable {
   /// An offer as the hub gets it.
   typealias Offered = (offer: BufferOffer, descriptor: SharedDescriptor)
 
-  init(access: ContextAccess, dmaBufs: DMABufMaker) {
+  init(access: ContextAccess, room: SharingRoom) {
     self.access = access
-    pages = PageExports(dmaBufs)
+    self.room = room
+    pages = PageExports(room.dmaBufs)
   }
+
+  deinit { room.exports -= exports.count }
 
   var isEmpty: Bool { exports.isEmpty }
   var ids: [BufferID] { Array(exports.keys) }
@@ -54,7 +58,7 @@ final class ExportTable {
     let id = offer.buffer.id
     do throws(Refusal) {
       let export = try self.pages.add(pages, for: offer, access.ledger) { [weak self] in self?.recalled(id) }
-      exports[id] = .pages(export, resource)
+      keep(.pages(export, resource), as: id)
       var checked = offer
       checked.memory = export.memory
       return .success((checked, export.descriptor))
@@ -77,7 +81,7 @@ final class ExportTable {
       kind: .file, side: .host, reason: .hostAllocated, byteCount: UInt64(memory.byteCount))
     checked.isShareable = !offer.isWritable
     let descriptor = try Self.descriptor(of: memory)
-    exports[offer.buffer.id] = .host(memory)
+    keep(.host(memory), as: offer.buffer.id)
     return (checked, descriptor)
   }
 
@@ -103,11 +107,18 @@ final class ExportTable {
 
   /// The hub has declined an offer.
   func declined(serial: UInt64) {
-    if let id = isOffering.removeValue(forKey: serial) { exports[id] = nil }
+    if let id = isOffering.removeValue(forKey: serial) { remove(id) }
+  }
+
+  private func keep(_ export: Export, as id: BufferID) {
+    exports[id] = export
+    room.exports += 1
   }
 
   /// Nobody reads it any more.
-  func remove(_ id: BufferID) { exports[id] = nil }
+  func remove(_ id: BufferID) {
+    if exports.removeValue(forKey: id) != nil { room.exports -= 1 }
+  }
 
   /// The guest wants a buffer's pages back: those that are to be waited for; nil where they are no news.
   func recall(_ id: BufferID) -> PageExport? {
@@ -118,10 +129,11 @@ final class ExportTable {
 
   /// The guest is not kept waiting for its pages any longer.
   func giveUp(_ export: PageExport) {
-    exports = exports.filter { entry in
-      guard case .pages(let kept, _) = entry.value else { return true }
-      return kept !== export
+    let kept = exports.first { entry in
+      guard case .pages(let kept, _) = entry.value else { return false }
+      return kept === export
     }
+    if let kept { remove(kept.key) }
   }
 
   /// A reader does not let go: its pages go, so that it reads zeros and costs nothing. The guest's own stay.
@@ -130,6 +142,7 @@ final class ExportTable {
   /// The hub is gone, and with it who had what: nobody is left with pixels when the guest has let go of the memory.
   func removeAll() {
     for case .host(let memory) in exports.values { memory.losesPagesAtEnd = true }
+    room.exports -= exports.count
     exports.removeAll()
     isOffering.removeAll()
   }

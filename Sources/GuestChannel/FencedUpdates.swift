@@ -33,7 +33,7 @@ final class FencedUpdates {
     waiting[update.id] = Waiting(update: update, fence: fence, token: token)
   }
 
-  private static func isReady(_ raw: Int32) -> Bool {
+  static func isReady(_ raw: Int32) -> Bool {
     var poller = pollfd(fd: raw, events: Int16(POLLIN), revents: 0)
     return poll(&poller, 1, 0) != 0
   }

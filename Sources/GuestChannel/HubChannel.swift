@@ -28,9 +28,11 @@ final class HubChannel: ChannelService {
   private let sharesDisplays: Bool
   private let note: (String) -> Void
   private let ready: () -> Void
+  private let room: SharingRoom
   private let exports: ExportTable
   private let imports: ImportTable
   private var fenced: FencedUpdates?
+  private var answers: FencedAnswers?
   private let screens: ScreenTable
   /// Reaches the hub once more.
   private var reach: (loop: EventLoop, connect: () throws(SystemError) -> FileDescriptor)?
@@ -38,7 +40,6 @@ final class HubChannel: ChannelService {
   private var isGreeted = false
   private var isWelcome = false
   private(set) var isOver = false
-  private var hasToldEnd = false
   /// Requests of the card's own that are not answered yet; they have the serial 0.
   private var ownRequests = 0
   private var isClosed = false
@@ -52,7 +53,7 @@ final class HubChannel: ChannelService {
   var lingers: (Bool) -> Void = { _ in }
 
   init(
-    vm: PeerName, sharesDisplays: Bool = false, access: ContextAccess, sharing: MemorySharing,
+    vm: PeerName, sharesDisplays: Bool = false, access: ContextAccess, room: SharingRoom,
     allocate: @escaping (Int) throws(GPUError) -> HostMemory,
     note: @escaping (String) -> Void, ready: @escaping () -> Void
   ) {
@@ -60,8 +61,9 @@ final class HubChannel: ChannelService {
     self.sharesDisplays = sharesDisplays
     self.note = note
     self.ready = ready
-    exports = ExportTable(access: access, dmaBufs: sharing.dmaBufs)
-    imports = ImportTable(access: access, pieces: sharing.pieces, allocate: allocate)
+    self.room = room
+    exports = ExportTable(access: access, room: room)
+    imports = ImportTable(access: access, room: room, allocate: allocate)
     screens = ScreenTable(vm: vm, allocate: allocate)
     exports.recalled = { [weak self] in self?.recalled($0) }
     imports.released = { [weak self] in self?.released($0) }
@@ -74,6 +76,7 @@ final class HubChannel: ChannelService {
   func start(_ loop: EventLoop, _ connect: @escaping () throws(SystemError) -> FileDescriptor) {
     reach = (loop, connect)
     fenced = FencedUpdates(loop: loop) { [weak self] in self?.imports.update($0) }
+    answers = FencedAnswers(loop: loop) { [weak self] in self?.tell(.application($0), 0) }
     do throws(SystemError) {
       let connection = try HubConnection(try connect(), loop: loop)
       connection.handler = self
@@ -153,6 +156,9 @@ final class HubChannel: ChannelService {
     _ offer: BufferOffer, _ serial: UInt64, _ identifier: Transmission.Identifier?
   ) throws(GPUError) {
     guard let identifier, identifier.kind == .blob else { throw .contextCommand("an offer without a resource") }
+    if let reason = room.exportRefusal {
+      return tell(.error(Refusal(.overLimit, about: MessageType.bufferOffer.rawValue, reason: reason)), serial)
+    }
     switch try exports.add(offer, serial: serial, resource: ResourceID(rawValue: identifier.number)) {
     case .success(let offered):
       for file in exports.takeUntoldFiles() {
@@ -218,9 +224,7 @@ final class HubChannel: ChannelService {
       if inbox.isEmpty { connection?.pauseReading(false) }
       return .receive(first)
     }
-    guard isOver, !hasToldEnd else { return nil }
-    hasToldEnd = true
-    return .receive(Transmission([]))
+    return isOver ? .receive(Transmission([])) : nil
   }
 
   private func tell(_ message: Message, _ serial: UInt64, _ blob: Transmission.Identifier? = nil) {
@@ -270,6 +274,7 @@ final class HubChannel: ChannelService {
     connection = nil
     outbox.removeAll()
     fenced?.dropAll()
+    answers?.dropAll()
     screens.closeAll()
     imports.takeAllAway()
     exports.removeAll()
@@ -297,11 +302,15 @@ extension HubChannel: HubConnectionHandler {
       guard let descriptor else { return }
       acquired(info, serial, SharedDescriptor(descriptor))
     case .application(.updated(let update)): updated(update, descriptor)
+    case .application(.bufferDone(let done)):
+      answers?.add(.bufferDone(done), of: done.id, Self.fence(descriptor))
+    case .application(.bufferTaken(let taken)): answers?.add(.bufferTaken(taken), of: taken.id, nil)
     case .application(.revoked(let id, _)), .application(.retired(let id, _)):
       // The card lets go in the guest's place, at once: whoever gave the buffer need not wait for the guest.
       imports.takeAway(id)
       tell(message, serial)
     case .bufferFreed(let id):
+      answers?.drop(id)
       exports.remove(id)
       tell(message, serial)
       endIfNothingIsLeft()
@@ -328,11 +337,11 @@ extension HubChannel: HubConnectionHandler {
   }
 
   private func updated(_ update: BufferUpdate, _ fence: consuming FileDescriptor?) {
-    if let fence {
-      fenced?.add(update, SharedDescriptor(fence))
-    } else {
-      fenced?.add(update, nil)
-    }
+    fenced?.add(update, Self.fence(fence))
+  }
+
+  private static func fence(_ descriptor: consuming FileDescriptor?) -> SharedDescriptor? {
+    if let descriptor { SharedDescriptor(descriptor) } else { nil }
   }
 
   private func acquired(_ info: BufferInfo, _ serial: UInt64, _ descriptor: SharedDescriptor) {

@@ -26,7 +26,7 @@ final class ImportTable {
   }
 
   private let access: ContextAccess
-  private let pieces: PieceCount
+  private let room: SharingRoom
   private let allocate: (Int) throws(GPUError) -> HostMemory
   private var imports: [BufferID: Import] = [:]
   /// What each number stands for; a buffer has one at a time.
@@ -39,11 +39,13 @@ final class ImportTable {
   /// Called with a generation of a buffer's owner that is read.
   var done: (BufferID, UInt64) -> Void = { _, _ in }
 
-  init(access: ContextAccess, pieces: PieceCount, allocate: @escaping (Int) throws(GPUError) -> HostMemory) {
+  init(access: ContextAccess, room: SharingRoom, allocate: @escaping (Int) throws(GPUError) -> HostMemory) {
     self.access = access
-    self.pieces = pieces
+    self.room = room
     self.allocate = allocate
   }
+
+  deinit { room.imports -= imports.count }
 
   var isEmpty: Bool { imports.isEmpty }
 
@@ -59,7 +61,9 @@ final class ImportTable {
   ) throws(GPUError) -> (Transmission.Identifier, BufferInfo) {
     let id = info.buffer.id
     if try !hasMemory(id, info.access) {
+      if imports[id] == nil, let reason = room.importRefusal { throw .contextCommand(reason) }
       let fresh = try makeImport(info, descriptor, files, acquisition)
+      if imports[id] == nil { room.imports += 1 }
       if case .shadow(let shadow) = imports[id] { shadow.abandon() }
       imports[id] = fresh
       forgetNumber(of: id)
@@ -115,7 +119,7 @@ final class ImportTable {
     _ info: BufferInfo, _ descriptor: SharedDescriptor, _ files: VMFiles, _ acquisition: Acquisition
   ) throws(GPUError) -> ShadowCopy {
     let id = info.buffer.id
-    let source = try ShadowSource(info, descriptor, in: files, pieces)
+    let source = try ShadowSource(info, descriptor, in: files, room.pieces)
     let shadow = try ShadowCopy(info, of: source, for: acquisition, allocate: allocate)
     shadow.tell = { [weak self] in self?.tell($0) }
     shadow.copied = { [weak self] in self?.done(id, $0) }
@@ -169,6 +173,7 @@ final class ImportTable {
 
   private func gone(_ id: BufferID) {
     guard imports.removeValue(forKey: id) != nil else { return }
+    room.imports -= 1
     released(id)
   }
 

@@ -61,7 +61,8 @@ public enum GuestError: Error, Equatable, Sendable, CustomStringConvertible {
     case .noChannel(let path):
       "\(path) has no channel to a hub; the host must run `muntin gpu --channel hub`, or have channel = \"hub\" "
         + "in the VM's configuration, and QEMU its generic device (QEMU 11)"
-    case .notPermitted(let path): "no right to open \(path); run as root, or add this user to its group (render)"
+    case .notPermitted(let path):
+      "no right to open \(path); run as root, or add this user to the file's group (\(Self.usualGroup(of: path)))"
     case .system(let error): "\(error)"
     case .noMemory(let byteCount):
       "the host gave no memory of \(byteCount) bytes; raise memory_limit or host_visible in the VM's configuration"
@@ -91,4 +92,7 @@ public enum GuestError: Error, Equatable, Sendable, CustomStringConvertible {
     case .command(let status): "the command ended with status \(status)"
     }
   }
+
+  /// What systems call the group of a card's file.
+  private static func usualGroup(of path: String) -> String { path.contains("/card") ? "video" : "render" }
 }

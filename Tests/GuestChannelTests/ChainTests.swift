@@ -255,6 +255,37 @@ import Testing
     #expect(copy[start..<start + Self.share].allSatisfy { $0 == 7 }, "what was drawn before the fence was ready")
   }
 
+  @Test("a reader's release fence is waited for by the owner's card, and its guest is told then", arguments: [1, 2])
+  func releaseFences(images: Int) throws {
+    let world = try ChannelWorld()
+    let owner = try GuestProgram(try world.guest("a"), context: 1)
+    let export = try owner.export("map", resource: 7, size: Self.size, at: 0, images: images)
+    let viewer = ApplicationClient(hubPath: world.path, name: PeerName("viewer")!, loop: world.loop)
+    viewer.start()
+    try owner.guest.wait { viewer.isLinked }
+    let party = Party(.application, PeerName("viewer")!)
+    _ = try owner.ask(.grant(GrantRequest(to: party, object: .id(export.id))))
+    var isHeld = false
+    viewer.acquire(Acquisition(.id(export.id), wantsUpdates: true)) { if case .success = $0 { isHeld = true } }
+    try owner.guest.wait { isHeld }
+    try owner.update(export.id, Self.whole, 1)
+    try world.run(0.05)
+    _ = try owner.news()
+    let bell = try Doorbell()
+    viewer.done(export.id, generation: 1, fence: bell.waiting)
+    try world.run(0.05)
+    #expect(try owner.news() == [], "it is read until the fence is ready")
+    bell.ring()
+    guard case .application(.bufferDone(let done)) = try owner.told() else {
+      Issue.record("not told")
+      return
+    }
+    #expect(done.generation == 1 && done.remaining == 0)
+    try world.run(0.05)
+    let rest = try owner.news()
+    #expect(rest.isEmpty == (images == 1), "which images are held is said after that: \(rest)")
+  }
+
   @Test("an offer whose memory is not equal shares of whole pages is refused", arguments: [2, 3])
   func badOffer(images: Int) throws {
     let world = try ChannelWorld()

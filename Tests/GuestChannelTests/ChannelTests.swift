@@ -44,7 +44,8 @@ final class ChannelWorld {
 
   /// A guest whose card is known to the hub.
   func guest(
-    _ name: String, limits: LedgerAmounts = .usualLimits, vmmMapsReadOnly: Bool = false, sharesDisplays: Bool = false
+    _ name: String, limits: LedgerAmounts = .usualLimits, vmmMapsReadOnly: Bool = false, sharesDisplays: Bool = false,
+    maximumShared: Int = 256
   ) throws -> ChannelGuest {
     let vm = try #require(PeerName(name))
     let producer = ProducerClient(
@@ -55,6 +56,8 @@ final class ChannelWorld {
     for _ in 0..<20 { try loop.runOnce(timeout: .milliseconds(1)) }
     var options = ChannelOptions(hubPath: path, vm: vm)
     options.sharesDisplays = sharesDisplays
+    options.maximumExports = maximumShared
+    options.maximumImports = maximumShared
     return try ChannelGuest(options, loop: loop, limits: limits)
   }
 

@@ -203,6 +203,58 @@ import Testing
     _ = try next.ask(.query(BufferQuery()))
   }
 
+  @Test("one memory offered under many ids costs what it is once, and has a limit, the VM's")
+  func manyIDs() throws {
+    let small = try world.guest("c", maximumShared: 3)
+    let first = try GuestProgram(small, context: 1), second = try GuestProgram(small, context: 2)
+    let layout = try #require(PixelLayout(size: ChannelTests.size, format: .xrgb8888))
+    let chain = try #require(ImageChain(count: 1, of: layout))
+    #expect(try small.hostBlob(7, 0, chain.byteCount, context: 1) == .okNoData)
+    #expect(try small.hostBlob(8, 0, chain.byteCount, context: 2) == .okNoData)
+    let ids = (0..<3).map { _ in BufferID.random() }
+    for (index, id) in ids.enumerated() { try first.offer("map\(index)", id, resource: 7, layout, chain) }
+    #expect(small.device.ledger.totals.hostAllocated == 2 * chain.byteCount)
+    for (program, resource) in [(first, UInt32(7)), (second, 8)] {
+      do {
+        try program.offer("more", .random(), resource: resource, layout, chain)
+        Issue.record("taken")
+      } catch GuestProgram.Failure.refused(let refusal) {
+        #expect(refusal.code == .overLimit)
+      }
+    }
+    _ = try first.ask(.withdraw(ids[0]))
+    try small.turn()
+    try second.offer("more", .random(), resource: 8, layout, chain)
+    #expect(try small.run(.contextDestroy, context: 1) == .okNoData)
+    try small.wait { small.contexts.lingeringCount == 0 }
+    for index in 0..<2 { try second.offer("again\(index)", .random(), resource: 8, layout, chain) }
+    try otherGoesOn()
+  }
+
+  @Test("buffers of others that a VM's programs hold have a limit, until the guest has let go of them")
+  func manyLeases() throws {
+    let small = try world.guest("c", maximumShared: 2)
+    let first = try GuestProgram(small, context: 1), second = try GuestProgram(small, context: 2)
+    for index: UInt32 in 0..<3 {
+      let name = "map\(index)"
+      _ = try other.export(name, resource: 7 + index, size: ChannelTests.size, at: UInt64(index) * 8192)
+      _ = try world.grant(name, of: other, to: "c")
+    }
+    let held = try first.acquire("map0", of: "b", resource: 20, at: 0)
+    _ = try second.acquire("map1", of: "b", resource: 21, at: 16_384)
+    _ = try first.acquire("map0", of: "b", resource: 22, at: 32_768)
+    for program in [first, second] {
+      do {
+        _ = try program.acquire("map2", of: "b", resource: 23, at: 49_152)
+        Issue.record("given")
+      } catch GuestProgram.Failure.refused(let refusal) {
+        #expect(refusal.code == .overLimit)
+      }
+    }
+    try first.say(.application(.release(held.info.buffer.id)))
+    _ = try second.acquire("map2", of: "b", resource: 23, at: 49_152)
+  }
+
   @Test("channels beyond the limit are refused, and a program that leaves makes room")
   func limit() throws {
     for context: UInt32 in 1...32 { _ = try GuestProgram(guest, context: context) }

@@ -40,7 +40,8 @@ final class GuestProgram {
       isOver = false
       do {
         try greet()
-      } catch  where isOver && .now < deadline {
+      } catch {
+        guard isOver, .now < deadline else { throw error }
         try guest.turn()
       }
     }
@@ -106,6 +107,13 @@ final class GuestProgram {
 
   static func updated(_ id: BufferID, _ damage: Rectangle, _ generation: UInt64) -> Message {
     .application(.updated(BufferUpdate(id: id, damage: damage, generation: generation)))
+  }
+
+  /// What has been told up to now without being asked for.
+  func news() throws -> [Message] {
+    _ = try ask(.grants(cursor: .max))
+    defer { heard.removeAll() }
+    return heard.map(\.message)
   }
 
   /// What is told without being asked for.

@@ -24,7 +24,12 @@ def build_examples(folder):
              PROJECT / f"Examples/{name}.c", folder / "libmuntin.a", "-lpng16", "-lz", "-lm"],
             check=True,
         )  # fmt: skip
-    return [folder / "producer", folder / "consumer"]
+    subprocess.run(
+        ["gcc", "-O2", "-Wall", "-static", "-I", PROJECT / "Library/include", "-o", folder / "fenced_picture",
+         PROJECT / "Tests/Guests/programs/fenced_picture.c", folder / "libmuntin.a"],
+        check=True,
+    )  # fmt: skip
+    return [folder / "producer", folder / "consumer", folder / "fenced_picture"]
 
 
 def drawn(generation):
@@ -94,6 +99,12 @@ def test_a_hub_that_was_restarted_is_told_all_again(guests):
         frame = guests["b"].wait_for_line("consumer", r"^frame (\d+)", after=before).group(1)
         assert difference(guests["b"].picture(f"/run/frame-{frame}.png"), drawn(int(frame))) is None
     wait_for(lambda: contexts() == before_it, lambda: f"contexts {contexts()}, before {before_it}")
+
+
+def test_what_a_fence_is_about_is_said_when_that_is_ready(guests):
+    words = guests["a"].vm.shell("fenced_picture", 60)
+    expected = ["update waits", "woke in time", "update came", "next waits", "woke in time", "next came"]
+    assert words.splitlines() == expected
 
 
 def test_a_guest_without_a_channel_says_so(guests):

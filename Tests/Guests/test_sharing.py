@@ -26,9 +26,19 @@ def fenced_message(folder):
     return made
 
 
+def keeps_mapping(folder):
+    """The program that keeps what was taken from it mapped."""
+    made = Path(folder) / "keeps_mapping"
+    subprocess.run(["make", "-s", "-C", PROJECT / "Library", f"O={folder}/library", "CFLAGS=-O2"], check=True)
+    source = PROJECT / "Tests/Guests/programs/keeps_mapping.c"
+    compiler = ["cc", "-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", made, source]
+    subprocess.run([*compiler, f"-I{PROJECT}/Library/include", f"{folder}/library/libmuntin.a"], check=True)
+    return made
+
+
 @pytest.fixture(scope="module")
 def started(built):
-    with sharing(muntin_guest(fenced_message)) as guests:
+    with sharing(muntin_guest(fenced_message, keeps_mapping)) as guests:
         yield guests
 
 
@@ -219,6 +229,37 @@ def test_a_revoked_buffer_is_taken_away_and_its_owner_goes_on(guests):
     b.vm.shell("muntin-guest import clock --png /run/again.png")
     picture = b.picture("/run/again.png")
     assert difference(picture, painted(SIZE, number_of(picture))) is None
+
+
+@pytest.mark.parametrize("access", ["read", "read-write"])
+def test_who_keeps_a_revoked_buffer_mapped_reads_zeros_and_writes_nothing(guests, access):
+    export(guests, more="--pattern --rate 5 --writable")
+    grant = guests.grant("--name", "clock", "--access", access)
+    b = guests["b"]
+    b.start("keep", f"keeps_mapping a clock {access}")
+    assert int(b.wait_for_line("keep", "^pixel (.*)").group(1), 16) != 0
+    guests.up.ask("revoke", grant)
+    b.wait_for_line("keep", "^revoked, 0 bytes$")
+    b.wait_for_line("keep", "^later, 0 bytes$")
+    guests.grant("--name", "clock")
+    b.vm.shell("muntin-guest import clock --png /run/again.png")
+    picture = b.picture("/run/again.png")
+    assert difference(picture, painted(SIZE, number_of(picture))) is None
+
+
+def test_a_user_needs_the_right_to_the_cards_file(guests):
+    for name in "ab":
+        guests[name].vm.shell("mkdir -p /etc; echo user:x:1000:1000::/tmp:/bin/sh >/etc/passwd; chmod 755 /; chmod 1777 /run")
+    as_user = lambda command: f'su user -c "exec muntin-guest {command}"'
+    assert "no right to open /dev/dri/renderD128; run as root, or add" in said(guests["a"], as_user("list"))
+    assert "/dev/dri/card0; run as root, or add this user to the file's group (video)" in said(guests["a"], as_user("show x --kms"))
+    for name in "ab":
+        guests[name].vm.shell("chgrp 1000 /dev/dri/*; chmod 660 /dev/dri/*")
+    guests["a"].start("clock", as_user("export clock --size 320x200 --pattern --rate 5"), "^exported")
+    guests.grant("--name", "clock")
+    guests["b"].vm.shell(as_user("import clock --png /run/user.png"))
+    guests["b"].start("show", as_user("show clock --kms"))
+    wait_for_frames(guests, 2)
 
 
 def test_death_of_the_owner_program_is_said_and_leaves_no_memory_behind(guests):

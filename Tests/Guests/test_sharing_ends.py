@@ -119,6 +119,8 @@ class Stage:
             assert "WRONG" not in text, text
             match = re.match(r"frame (\d+) (\d+) (\d+)", text)
             seen[buffer] = tuple(map(int, match.groups())) if match else (0, 0, 0)
+            # A frame is a reader's for as long as it holds it.
+            assert seen[buffer][2] == 0, f"{buffer}: {text}"
         return seen
 
     def judged(self):

@@ -38,6 +38,7 @@ extension MessageSamples {
     query.ownerName = name
     query.name = name
     query.property = property
+    query.isOwn = true
     return query
   }()
 

@@ -306,6 +306,10 @@ import Testing
     #expect(try world.answer { reader.client.list(query, $0) }.get().count == 1)
     query.access = .readWrite
     #expect(try world.answer { reader.client.list(query, $0) }.get().isEmpty)
+    var own = BufferQuery()
+    own.isOwn = true
+    #expect(try world.answer { reader.client.list(own, $0) }.get().isEmpty)
+    #expect(try world.answer { owner.client.list(own, $0) }.get().count == 600)
   }
 
   // MARK: Identity

@@ -62,7 +62,7 @@ final class FrameWitness {
     }
     let next = try importer.nextUpdate(until: .now + .milliseconds(20))
     judged += 1
-    checkAge(frame, update.generation)
+    checkAge(frame, update)
     report(update.generation)
     return next
   }
@@ -78,12 +78,14 @@ final class FrameWitness {
     return next
   }
 
-  /// Frames rise with generations: an owner gives who asks for the buffer a generation without a new frame, but none of
-  /// before.
-  private func checkAge(_ frame: UInt64, _ generation: UInt64) {
-    let age = last.map { ($0 &- frame) & 255 } ?? 0
-    last = frame
-    if age > 0 && age < 128 { say("WRONG generation \(generation) of \(name): a frame that is older by \(age)") }
+  /// Frames rise with generations: an update that has damage is another frame, and none is one of before.
+  private func checkAge(_ frame: UInt64, _ update: BufferUpdate) {
+    guard let last else { return self.last = frame }
+    self.last = frame
+    let age = (last &- frame) & 255
+    if age == 0 ? !update.damage.isEmpty : age < 128 {
+      say("WRONG generation \(update.generation) of \(name): a frame that is older by \(age), damage \(update.damage)")
+    }
   }
 
   private func report(_ generation: UInt64) {

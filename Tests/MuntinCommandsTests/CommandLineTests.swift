@@ -1,4 +1,5 @@
 import Glibc
+import Platform
 import Rendering
 import TestSupport
 import Testing
@@ -114,6 +115,31 @@ import Testing
     }
     let json = try Program.run("doctor", "--json")
     #expect(json.output.hasPrefix("[\n  {\"check\":\"memory-files\",\"state\":\"ok\",\"found\":"))
+  }
+
+  @Test func doctorLooksForTheCompositorsThatAConfigurationNames() throws {
+    let folder = try ScratchFolder()
+    let file = try folder.write(
+      "machines.toml",
+      """
+      [[display]]
+      name = "wall"
+      size = "320x200"
+      output = "headless"
+      [[vm]]
+      name = "a"
+      socket = "a.sock"
+      wayland = "wayland-0"
+      [[vm.scanout]]
+      width = 320
+      height = 200
+      """)
+    let absent = try Program.run("doctor", file, "--json")
+    let words = "\"check\":\"wayland\",\"state\":"
+    #expect(absent.output.contains(words + "\"missing\"") && absent.code == 0)
+    let listener = try UnixSocket.listen(path: folder.path + "/wayland-0", kind: .stream)
+    #expect(try Program.run("doctor", file, "--json").output.contains(words + "\"ok\""))
+    withExtendedLifetime(listener) {}
   }
 }
 

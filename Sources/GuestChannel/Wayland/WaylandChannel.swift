@@ -15,7 +15,6 @@ final class WaylandChannel: ChannelService {
   private let pipes: PipeTable
   private var socket: WaylandSocket?
   private(set) var isOver = false
-  private var hasToldEnd = false
   /// Whose turn it is when both the compositor and a pipe have something.
   private var isPipesTurn = false
 
@@ -84,9 +83,7 @@ final class WaylandChannel: ChannelService {
   func next() -> CrossDomainCommand? {
     isPipesTurn.toggle()
     if let entry = isPipesTurn ? read() ?? receive() : receive() ?? read() { return entry }
-    guard isOver, !hasToldEnd else { return nil }
-    hasToldEnd = true
-    return .receive(Transmission([]))
+    return isOver ? .receive(Transmission([])) : nil
   }
 
   private func read() -> CrossDomainCommand? { pipes.next().map { .read($0) } }

@@ -210,7 +210,8 @@ extension PartyEndpoint {
     var room = Wire.maximumPacketByteCount - Message.application(.queryEnd(count: 0, next: 0)).byteCount
     var count: UInt32 = 0
     let next = hub.registry.order.walk(after: query.cursor, limit: Self.queryWork) { entry in
-      guard !entry.isRetired, mayKnow(entry), let access = hub.access(of: party, to: entry), entry.fits(query, access)
+      guard !entry.isRetired, mayKnow(entry), let access = hub.access(of: party, to: entry), entry.fits(query, access),
+        !query.isOwn || entry.owner == party
       else {
         return true
       }

@@ -235,7 +235,9 @@ extension BufferQuery {
     guard kind == 0 ? ownerName == nil : ownerKind != nil else { throw reader.bad("party") }
     name = try reader.optionalName()
     property = try reader.property()
-    for _ in 0..<5 { try reader.zero64() }
+    isOwn = try reader.flag("flags")
+    try reader.zero32()
+    for _ in 0..<4 { try reader.zero64() }
   }
 
   func write(to writer: inout WireWriter) {
@@ -247,7 +249,8 @@ extension BufferQuery {
     writer.name(ownerKind == nil ? nil : ownerName)
     writer.name(name)
     writer.property(property)
-    writer.zero(40)
+    writer.u32(isOwn ? 1 : 0)
+    writer.zero(36)
   }
 }
 

@@ -214,6 +214,8 @@ public struct BufferQuery: Equatable, Sendable {
   public var name: PeerName?
   /// A property that it must have, with any value if that is empty.
   public var property: BufferProperty?
+  /// Whether only the asker's own are listed.
+  public var isOwn = false
 
   /// Everything.
   public init() {}

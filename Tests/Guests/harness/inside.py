@@ -21,9 +21,9 @@ def shared_libraries(program):
     return sorted(set(re.findall(r"(/\S+) \(0x", listing)))
 
 
-def initrd_with(programs, folder):
+def initrd_with(programs, folder, older=False):
     """The guest's initramfs with programs in /bin: the kernel unpacks archives that follow each other."""
-    root = folder / "root"
+    root = folder / ("older-root" if older else "root")
     for name in ("bin", "lib", "lib64"):
         (root / name).mkdir(parents=True)
     for program in programs:
@@ -32,8 +32,8 @@ def initrd_with(programs, folder):
             subprocess.run(["cp", "-L", library, root / ("lib64" if "ld-linux" in library else "lib")], check=True)
     pack = "find . | cpio --quiet -o -H newc -R 0:0"
     archive = subprocess.run(pack, shell=True, cwd=root, capture_output=True, check=True).stdout
-    path = folder / "initrd"
-    path.write_bytes((GUEST / "initrd").read_bytes() + archive)
+    path = folder / ("older-initrd" if older else "initrd")
+    path.write_bytes(((GUEST / "older" if older else GUEST) / "initrd").read_bytes() + archive)
     return path
 
 

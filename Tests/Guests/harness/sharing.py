@@ -15,9 +15,10 @@ from .waiting import wait_for
 class Guests:
     """The display, and the guests by name, with programs that run in them. Their screens of 320x200 are side by side."""
 
-    def __init__(self, folder, programs, names=("a", "b", "c"), channels=("a", "b"), grants=(), memory=256, settings=None):
+    def __init__(self, folder, programs, names=("a", "b", "c"), channels=("a", "b"), grants=(), memory=256, settings=None, older=()):
         self.folder = Path(folder)
-        self._initrd = initrd_with(programs, self.folder)
+        self._initrds = {is_older: initrd_with(programs, self.folder, is_older) for is_older in {name in older for name in names}}
+        self._older = set(older)
         self._memory = memory
         places = {name: [Screen(320 * index, 0, 320, 200)] for index, name in enumerate(names)}
         limits = {name: {"channel": "hub", **(settings or {}).get(name, {})} for name in channels}
@@ -34,7 +35,8 @@ class Guests:
     def start(self, name):
         """Starts a guest's boot; its console listens, so that nothing is missed."""
         gpu = generic_gpu(self.up.socket(name))
-        vm = Vm(self.folder, name, gpu, version=11, initrd=self._initrd, memory=self._memory)
+        older = name in self._older
+        vm = Vm(self.folder, name, gpu, version=11, initrd=self._initrds[older], memory=self._memory, older=older)
         self._inside[name] = Inside(vm)
         _ = vm.start().console
 

@@ -1,14 +1,6 @@
 import GPUDevice
 import Platform
 
-/// What all channels of a card have in common about memory of VMs.
-final class MemorySharing {
-  /// Makes dma-bufs of the guest's pages.
-  let dmaBufs = DMABufMaker()
-  /// Pieces of other VMs' memory that are mapped here.
-  let pieces = PieceCount()
-}
-
 /// How many pieces of memory files are mapped at once: the system bounds a process's mappings, and other things need
 /// some, too.
 final class PieceCount {

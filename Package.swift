@@ -73,7 +73,7 @@ let package = Package(
     module("GPUDevice", ["GPUProtocol", "Buffers", "Virtqueue", "Platform"]),
     module("Rendering", ["GPUDevice", "GPUProtocol", "Geometry", "Buffers", "Platform", "CVirglRenderer"]),
     module("HubProtocol", ["Buffers", "Platform"]),
-    module("GuestChannel", ["GPUDevice", "CrossDomain", "HubProtocol", "Buffers", "Platform"]),
+    module("GuestChannel", ["GPUDevice", "Virtqueue", "CrossDomain", "HubProtocol", "Buffers", "Platform"]),
     module("Hub", ["HubProtocol", "Buffers", "Platform", logging]),
     module(
       "Compositor", ["HubProtocol", "Buffers", "Platform", "CPixman", "CVNC", "CPNG", logging]),
@@ -162,7 +162,8 @@ let package = Package(
     .executableTarget(
       name: "InsideGuest",
       dependencies: [
-        "CKMS", "CDRM", "LifeSupport", "MuntinGuest", "CrossDomain", "HubProtocol", "Buffers", "Platform",
+        "CKMS", "CDRM", "LifeSupport", "MuntinGuest", "CrossDomain", "VhostUser", "GPUDevice", "Virtqueue",
+        "HubProtocol", "Buffers", "Platform",
       ],
       path: "Tests/InsideGuest", swiftSettings: settings),
     .testTarget(

@@ -169,7 +169,7 @@ bool muntin__get_grant_record(const uint8_t *at, muntin_grant_record *record) {
   record->display = (int32_t)(get32(at + 8) >> 16) - 1;
   memcpy(record->id, at + 160, MUNTIN_ID_SIZE);
   record->has_id = !muntin__is_zero(record->id, MUNTIN_ID_SIZE);
-  if (flags > 7 || record->access < MUNTIN_READ || record->access > MUNTIN_READ_WRITE) return false;
+  if (flags > (READ_FORMS << 1 | 1) || record->access < MUNTIN_READ || record->access > MUNTIN_READ_WRITE) return false;
   return muntin__get_party(at + 16, &record->owner) && muntin__get_party(at + 88, &record->grantee) &&
          get_optional_name(at + 176, record->name) && get64(at + 240) == 0;
 }

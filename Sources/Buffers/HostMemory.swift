@@ -71,6 +71,14 @@ public final class HostMemory {
     }
   }
 
+  /// Whether it is a dma-buf, which no one can open for reading only.
+  public var isDMABuf: Bool {
+    switch source {
+    case .own: false
+    case .foreign(let descriptor): DMABuf.isDMABuf(descriptor.raw)
+    }
+  }
+
   private var raw: Int32 {
     switch source {
     case .own(let file): file.writable.raw

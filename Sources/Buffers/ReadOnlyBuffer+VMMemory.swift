@@ -19,7 +19,7 @@ extension ReadOnlyBuffer {
 
   /// Maps a dma-buf. `bell` rings if its driver takes the memory away.
   public convenience init(
-    id: BufferID, layout: PixelLayout, dmaBuf: SharedDescriptor, bell: Doorbell
+    id: BufferID, layout: PixelLayout, dmaBuf: SharedDescriptor, bell: Doorbell? = nil
   ) throws(Refusal) {
     guard DMABuf.isDMABuf(dmaBuf.raw) else { throw .notDMABuf }
     let byteCount: UInt64
@@ -40,7 +40,7 @@ extension ReadOnlyBuffer {
   /// afterwards. `bell` rings if the VM's memory is taken away.
   public convenience init(
     id: BufferID, layout: PixelLayout, ranges table: RangeTable, of memory: (MemoryFileID) -> VMMemory?,
-    bell: Doorbell
+    bell: Doorbell? = nil
   ) throws(Refusal) {
     do { try table.check { memory($0)?.byteCount } } catch { throw .ranges(error) }
     guard table.byteCount >= UInt64(layout.byteCount) else {

@@ -31,6 +31,7 @@ private final class ChannelMachine {
     guard let vm = Self.names.first else { throw SystemError(call: "name", code: 0) }
     self.input = input
     let fuzzed = try FuzzedHub {
+      $0.memoryReaders = [vm: [vm]]
       $0.grants = [GrantRequest(owner: Party(.vm, vm), to: Party(.vm, vm), object: .scanout(ScanoutIndex(0)))]
     }
     self.fuzzed = fuzzed
@@ -55,6 +56,7 @@ private final class ChannelMachine {
     for _ in 0..<4 { fuzzed.turn() }
     precondition(card.contexts.count == 0 && card.contexts.lingeringCount == 0, "a channel outlived its hub")
     precondition(device.ledger.totals.hostAllocated == 0, "memory outlived its channel")
+    precondition(device.ledger.totals.guestMemory == 0, "pages are lent that nobody has")
   }
 
   private func step() {

@@ -40,8 +40,12 @@ final class HubChannel: ChannelService {
   private var isGreeted = false
   private var isWelcome = false
   private(set) var isOver = false
+  /// Requests of the card's own that are not answered yet; they have the serial 0.
+  private var ownRequests = 0
   private var isClosed = false
   private var inbox: [Transmission] = []
+  /// Other VMs' memory, of the buffer that comes next.
+  private var files: VMFiles = [:]
   private var outbox: [Outgoing] = []
   /// What was asked for and is not answered yet.
   private var acquisitions: [UInt64: Acquisition] = [:]
@@ -61,6 +65,7 @@ final class HubChannel: ChannelService {
     exports = ExportTable(access: access, room: room)
     imports = ImportTable(access: access, room: room, allocate: allocate)
     screens = ScreenTable(vm: vm, allocate: allocate)
+    exports.recalled = { [weak self] in self?.recalled($0) }
     imports.released = { [weak self] in self?.released($0) }
     imports.tell = { [weak self] in self?.tell(.application(.updated($0)), 0) }
     imports.done = { [weak self] in self?.post(.application(.done($0, generation: $1)), 0) }
@@ -116,6 +121,8 @@ final class HubChannel: ChannelService {
     case .release(let id): if !screens.release(id) { imports.release(id) }
     case .done(let id, let generation) where screens.done(id, generation: generation): break
     case .grant(let grant) where !mayPass(grant): decline(message, serial)
+    case .update(let update) where !exports.isInPlace(update.id):
+      throw .contextCommand("an update of pages that are gone")
     case .update, .done:
       guard identifier == nil else { throw .contextCommand("a fence: let the command wait for it instead") }
       if case .done(let id, let generation) = message { return imports.guestIsDone(id, generation) }
@@ -152,9 +159,44 @@ final class HubChannel: ChannelService {
     if let reason = room.exportRefusal {
       return tell(.error(Refusal(.overLimit, about: MessageType.bufferOffer.rawValue, reason: reason)), serial)
     }
-    let (checked, descriptor) = try exports.add(
-      offer, serial: serial, resource: ResourceID(rawValue: identifier.number))
-    post(.application(.offer(checked)), serial, descriptor)
+    switch try exports.add(offer, serial: serial, resource: ResourceID(rawValue: identifier.number)) {
+    case .success(let offered):
+      for file in exports.takeUntoldFiles() {
+        post(.memoryRegister(file.id, byteCount: file.byteCount), 0, file.descriptor)
+      }
+      post(.application(.offer(offered.offer)), serial, offered.descriptor)
+    case .failure(var refusal):
+      refusal.messageType = MessageType.bufferOffer.rawValue
+      tell(.error(refusal), serial)
+    }
+  }
+
+  /// How long a guest waits at most for pages that it takes back while they are shared: longer than the hub waits for
+  /// those who have them.
+  private static let patience = Duration.seconds(30)
+
+  /// The guest takes pages back whose buffer its program has not taken back: it ends in the program's place.
+  private func recalled(_ id: BufferID) {
+    guard let export = exports.recall(id) else { return }
+    ownRequests += 1
+    post(.application(.withdraw(id)), 0)
+    reach?.loop.schedule(at: .now + Self.patience) { [weak self, weak export] in
+      guard let self, let export else { return }
+      exports.giveUp(export)
+      endIfNothingIsLeft()
+    }
+  }
+
+  /// Whether it answers a request of the card's own.
+  private func isOwn(_ message: Message, _ serial: UInt64) -> Bool {
+    guard serial == 0, ownRequests > 0 else { return false }
+    switch message {
+    case .application(.accepted): break
+    case .error(let refusal) where refusal.messageType == MessageType.bufferWithdraw.rawValue: break
+    default: return false
+    }
+    ownRequests -= 1
+    return true
   }
 
   private func released(_ id: BufferID) {
@@ -244,7 +286,12 @@ extension HubChannel: HubConnectionHandler {
   func connection(
     _ connection: HubConnection, received message: Message, serial: UInt64, descriptor: consuming FileDescriptor?
   ) {
+    if isOwn(message, serial) { return }
     switch message {
+    case .memorySet(let key, let byteCount):
+      guard let descriptor else { return }
+      files[key.memory] = ReadOnlyBuffer.VMMemory(descriptor: SharedDescriptor(descriptor), byteCount: byteCount)
+    case .application(.bufferInfo(let info)): tell(.application(.bufferInfo(info.asCopied)), serial)
     case .welcome:
       isWelcome = true
       tell(message, serial)
@@ -283,6 +330,12 @@ extension HubChannel: HubConnectionHandler {
     }
   }
 
+  /// The files of the buffer that comes next.
+  private func takeFiles() -> VMFiles {
+    defer { files.removeAll() }
+    return files
+  }
+
   private func updated(_ update: BufferUpdate, _ fence: consuming FileDescriptor?) {
     fenced?.add(update, Self.fence(fence))
   }
@@ -294,8 +347,8 @@ extension HubChannel: HubConnectionHandler {
   private func acquired(_ info: BufferInfo, _ serial: UInt64, _ descriptor: SharedDescriptor) {
     let wanted = acquisitions.removeValue(forKey: serial) ?? Acquisition(.id(info.buffer.id), access: info.access)
     do throws(GPUError) {
-      let (blob, own) = try imports.add(info, descriptor, for: wanted)
-      tell(.application(.acquired(own)), serial, blob)
+      let (blob, own) = try imports.add(info, descriptor, in: takeFiles(), for: wanted)
+      tell(.application(.acquired(own.asCopied)), serial, blob)
       imports.resume(info.buffer.id)
     } catch {
       if !imports.holds(info.buffer.id) { post(.application(.release(info.buffer.id)), 0) }
@@ -315,5 +368,16 @@ extension HubChannel: HubConnectionHandler {
   func connection(_ connection: HubConnection, ended reason: HubConnection.End) {
     self.connection = nil
     end("\(reason)")
+  }
+}
+
+extension BufferInfo {
+  /// As the guest has it: what is in other VMs' pages is memory of the host's to it.
+  fileprivate var asCopied: BufferInfo {
+    guard memory.kind != .file else { return self }
+    var info = self
+    info.memory = MemoryDescription(
+      kind: .file, side: .host, reason: .hostAllocated, byteCount: memory.byteCount)
+    return info
   }
 }

@@ -54,13 +54,15 @@ final class ImportTable {
 
   /// A buffer was acquired, or once more: the number that stands for it, and what its memory is to the guest. Whoever may
   /// write it now, and had a copy to read, gets the memory itself.
+  /// `files`: where its ranges are, if it consists of such.
   func add(
-    _ info: BufferInfo, _ descriptor: SharedDescriptor, for acquisition: Acquisition
+    _ info: BufferInfo, _ descriptor: SharedDescriptor, in files: VMFiles = [:],
+    for acquisition: Acquisition
   ) throws(GPUError) -> (Transmission.Identifier, BufferInfo) {
     let id = info.buffer.id
     if try !hasMemory(id, info.access) {
       if imports[id] == nil, let reason = room.importRefusal { throw .contextCommand(reason) }
-      let fresh = try makeImport(info, descriptor, acquisition)
+      let fresh = try makeImport(info, descriptor, files, acquisition)
       if imports[id] == nil { room.imports += 1 }
       if case .shadow(let shadow) = imports[id] { shadow.abandon() }
       imports[id] = fresh
@@ -96,13 +98,14 @@ final class ImportTable {
   private func forgetNumber(of id: BufferID) { numbers = numbers.filter { $0.value != id } }
 
   private func makeImport(
-    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ acquisition: Acquisition
+    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ files: VMFiles, _ acquisition: Acquisition
   ) throws(GPUError) -> Import {
     guard let byteCount = HostMemory.wholePages(Int(clamping: info.memory.byteCount)) else {
       throw .invalidBlobSize(info.memory.byteCount)
     }
-    guard info.access == .readWrite || info.form == .shared || info.form == .readOnly else {
-      return .shadow(try makeShadow(info, descriptor, acquisition))
+    let isMapped = info.access == .readWrite || info.form == .shared || info.form == .readOnly
+    guard isMapped, info.memory.kind != .ranges else {
+      return .shadow(try makeShadow(info, descriptor, files, acquisition))
     }
     guard info.memory.offset == 0 else { throw .contextCommand("memory that does not begin its file") }
     let id = info.buffer.id
@@ -113,10 +116,11 @@ final class ImportTable {
   }
 
   private func makeShadow(
-    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ acquisition: Acquisition
+    _ info: BufferInfo, _ descriptor: SharedDescriptor, _ files: VMFiles, _ acquisition: Acquisition
   ) throws(GPUError) -> ShadowCopy {
     let id = info.buffer.id
-    let shadow = try ShadowCopy(info, descriptor, for: acquisition, allocate: allocate)
+    let source = try ShadowSource(info, descriptor, in: files, room.pieces)
+    let shadow = try ShadowCopy(info, of: source, for: acquisition, allocate: allocate)
     shadow.tell = { [weak self] in self?.tell($0) }
     shadow.copied = { [weak self] in self?.done(id, $0) }
     return shadow

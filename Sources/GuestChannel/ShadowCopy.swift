@@ -14,8 +14,9 @@ final class ShadowCopy {
   let memory: HostMemory
   /// Its images, generations of which the guest is told.
   let chain: ImageChain
+  private let layout: PixelLayout
   /// The owner's images.
-  private let sources: [ReadOnlyBuffer]
+  private let source: ShadowSource
   /// What of each image is older than the newest update.
   private var stale: [DamagedArea]
   /// The image with the newest pixels.
@@ -39,32 +40,17 @@ final class ShadowCopy {
 
   /// Copies the whole picture into an image of memory that `allocate` gives: room for several, if there is.
   init(
-    _ info: BufferInfo, _ descriptor: SharedDescriptor, for acquisition: Acquisition,
+    _ info: BufferInfo, of source: ShadowSource, for acquisition: Acquisition,
     allocate: (Int) throws(GPUError) -> HostMemory
   ) throws(GPUError) {
     self.acquisition = acquisition
-    sources = try Self.sources(info, descriptor)
+    self.source = source
+    layout = info.buffer.layout
     (chain, memory) = try Self.memory(info.buffer.layout, acquisition, allocate)
     stale = Array(repeating: DamagedArea(Rectangle(info.buffer.layout.size)), count: chain.count)
     generation = info.generation
     newest = chain.image(of: info.generation)
-    copy(sources[Int(info.generation % UInt64(sources.count))], into: newest)
-  }
-
-  private static func sources(_ info: BufferInfo, _ descriptor: SharedDescriptor) throws(GPUError) -> [ReadOnlyBuffer] {
-    let layout = info.buffer.layout
-    guard let chain = ImageChain(count: info.images, byteCount: info.memory.byteCount, layout: layout) else {
-      throw .contextCommand("images that do not fit their memory")
-    }
-    do {
-      return try (0..<chain.count).map { image in
-        try ReadOnlyBuffer(
-          id: info.buffer.id, layout: layout, descriptor: descriptor.raw,
-          offset: info.memory.offset &+ chain.offset(of: image))
-      }
-    } catch {
-      throw .contextCommand("a buffer that cannot be read: \(error)")
-    }
+    copy(info.generation, into: newest)
   }
 
   /// Who follows a picture needs two images, who shows it while it takes in the next one three. Where the VM has no room
@@ -115,7 +101,7 @@ final class ShadowCopy {
 
   /// The owner's pixels have changed.
   func update(_ update: BufferUpdate) {
-    let damage = update.damage.intersection(Rectangle(sources[0].layout.size))
+    let damage = update.damage.intersection(Rectangle(layout.size))
     for image in stale.indices { stale[image].add(damage) }
     let before = waiting?.damage ?? .empty
     waiting = BufferUpdate(id: update.id, damage: before.union(damage), generation: update.generation)
@@ -144,7 +130,7 @@ final class ShadowCopy {
 
   private func takeIn() {
     guard let update = waiting, let target = target(for: update.generation) else { return }
-    copy(sources[Int(update.generation % UInt64(sources.count))], into: target)
+    copy(update.generation, into: target)
     waiting = nil
     newest = target
     let damage = update.damage.union(untold?.damage ?? .empty)
@@ -181,10 +167,8 @@ final class ShadowCopy {
 
   // MARK: Pixels
 
-  private func copy(_ source: ReadOnlyBuffer, into image: Int) {
-    source.beginReading()
-    defer { source.endReading() }
-    bringUpToDate(image, from: source.bytes)
+  private func copy(_ generation: UInt64, into image: Int) {
+    source.read(generation) { bringUpToDate(image, from: $0) }
   }
 
   private func bringUpToDate(_ image: Int, from source: UnsafeRawBufferPointer) {
@@ -193,7 +177,6 @@ final class ShadowCopy {
   }
 
   private func copy(_ area: Rectangle, of source: UnsafeRawBufferPointer, into image: Int) {
-    let layout = sources[0].layout
     let start = Int(clamping: chain.offset(of: image))
     guard let target = try? memory.mutableBytes(), start + layout.byteCount <= target.count,
       layout.byteCount <= source.count, let to = target.baseAddress, let from = source.baseAddress

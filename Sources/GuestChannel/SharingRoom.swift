@@ -1,4 +1,6 @@
-/// How many buffers the programs of one VM offer and hold, over all its channels.
+import GPUDevice
+
+/// What all channels of a card have in common about buffers: how many the VM's programs offer and hold.
 final class SharingRoom {
   private let maximumExports: Int
   private let maximumImports: Int
@@ -6,6 +8,10 @@ final class SharingRoom {
   var exports = 0
   /// Acquired, until the guest has let go of them.
   var imports = 0
+  /// Makes dma-bufs of the guest's pages.
+  let dmaBufs = DMABufMaker()
+  /// Pieces of other VMs' memory that are mapped here.
+  let pieces = PieceCount()
 
   init(maximumExports: Int, maximumImports: Int) {
     self.maximumExports = maximumExports

@@ -27,6 +27,8 @@ public final class Hub {
     /// Which displays may be handed memory of VMs that holds more than the picture, of those that the layout does not
     /// name.
     public var guestMemoryReaders = DisplayTrust.none
+    /// Which VMs may be handed memory of which other VMs, by the reader.
+    public var memoryReaders: [PeerName: Set<PeerName>] = [:]
     /// How long a consumer may keep a buffer that it was told to release.
     public var leaseLimit = Duration.seconds(10)
     /// How long after a link broke another one is made; longer each time it does not last.

@@ -14,6 +14,10 @@ extension Hub.Configuration {
       if let limit = program.memoryLimit { limits.hostAllocated = limit }
       applications[name] = .init(user: program.user, limits: limits)
     }
+    for machine in configuration.machines where !machine.seesMemoryOf.isEmpty {
+      guard let name = PeerName(machine.name) else { continue }
+      memoryReaders[name] = Set(machine.seesMemoryOf.compactMap { PeerName($0) })
+    }
     grants = configuration.grants.compactMap { GrantRequest($0) }
   }
 }

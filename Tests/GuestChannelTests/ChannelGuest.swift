@@ -156,5 +156,10 @@ final class ChannelGuest {
     return try #require(window.mapped[offset]).mutableBytes
   }
 
+  /// The VMM has put other memory in the place of the guest's.
+  func loseMemory() throws { device.memoryChanged(try GuestArena(count: 4096).memory) }
+
+  func write(_ bytes: [UInt8], at address: GuestAddress) throws { try arena.write(bytes, at: address) }
+
   func bytes(at address: GuestAddress, count: Int) -> [UInt8] { [UInt8](arena.bytes(at: address, count: count)) }
 }

@@ -15,11 +15,14 @@ final class ChannelWorld {
   private(set) var hub: Hub?
   private var producers: [String: ProducerClient] = [:]
   private let leaseLimit: Duration
+  private let readers: [String: [String]]
 
-  init(leaseLimit: Duration = .seconds(10)) throws {
+  /// `readers`: which VMs may see the memory of which others.
+  init(leaseLimit: Duration = .seconds(10), readers: [String: [String]] = [:]) throws {
     loop = try EventLoop()
     folder = try ScratchFolder()
     self.leaseLimit = leaseLimit
+    self.readers = readers
     try startHub()
   }
 
@@ -27,6 +30,9 @@ final class ChannelWorld {
     var configuration = Hub.Configuration()
     configuration.grace = .zero
     configuration.leaseLimit = leaseLimit
+    for (reader, owners) in readers {
+      configuration.memoryReaders[PeerName(reader)!] = Set(owners.compactMap { PeerName($0) })
+    }
     let hub = Hub(loop: loop, configuration: configuration)
     try hub.listen(path: path)
     self.hub = hub

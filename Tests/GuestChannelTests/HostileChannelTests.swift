@@ -74,8 +74,13 @@ import Testing
     let layout = try #require(PixelLayout(size: ChannelTests.size, format: .xrgb8888))
     let offer = BufferOffer(
       buffer: BufferDescription(id: .random(), layout: layout), memory: MemoryDescription(hostFileOf: layout))
-    for resource: UInt32 in [0, 7, 100, 101, 55, .max] {
+    for resource: UInt32 in [0, 7, 55, .max] {
       #expect(try program.say(.application(.offer(offer)), serial: 5, resource: resource) == .invalidParameter)
+    }
+    for ring: UInt32 in [100, 101] {
+      #expect(throws: GuestProgram.Failure.self, "shorter than the picture") {
+        try program.ask(.offer(offer), resource: ring)
+      }
     }
     #expect(try program.say(.application(.offer(offer)), serial: 5) == .invalidParameter, "no resource")
     var large = offer

@@ -6,11 +6,12 @@ import LifeSupport
 ///
 ///     InsideGuest vm SOCKET WIDTHxHEIGHT blob|2d       a virtual machine that shows a picture in its own pages
 ///     InsideGuest display HUB MEMORY USE:DRIVER...     a display that gives dma-bufs to drivers of the kernel
+///     InsideGuest share SOCKET                         a virtual machine that shares a picture in its own pages
 ///     InsideGuest lies HUB                             a producer that says of a dma-buf what is not so
 ///     InsideGuest intrude ID NAME OWNER BYTES VM       a program of a VM that was granted nothing
 ///     InsideGuest witness NAME VM ACCESS               a program that judges each frame of another VM's pattern
 ///
-/// The first two obey lines of their standard input and answer each. MEMORY is dma-buf or any, whether the display takes
+/// The first three obey lines of their standard input and answer each. MEMORY is dma-buf or any, whether the display takes
 /// nothing else, with :BYTES if rows must be multiples of that; DRIVER one of the kernel's; USE import or show.
 @main
 struct InsideGuest {
@@ -26,13 +27,14 @@ struct InsideGuest {
         try DMABufDisplay(
           hub: arguments[1], constraints: constraints, cards: arguments[3...].map { try Card.Use($0) }
         ).run()
+      case "share" where arguments.count == 2: try SharingVM(socket: arguments[1]).obey()
       case "lies" where arguments.count == 2: try Liar(hub: arguments[1]).lie()
       case "intrude" where arguments.count == 6: try intrude(Array(arguments.dropFirst()))
       case "witness" where arguments.count == 4:
         try FrameWitness(name: arguments[1], owner: arguments[2], access: arguments[3]).watch()
       default:
         throw Failure(
-          "usage: InsideGuest vm SOCKET SIZE KIND | display HUB MEMORY USE:DRIVER... | lies HUB | "
+          "usage: InsideGuest vm SOCKET SIZE KIND | display HUB MEMORY USE:DRIVER... | share SOCKET | lies HUB | "
             + "intrude ID NAME OWNER BYTES VM | witness NAME VM ACCESS")
       }
     } catch {

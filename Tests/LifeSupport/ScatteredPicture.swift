@@ -71,14 +71,16 @@ public final class ScatteredPicture {
     for number in 0..<pageCount {
       let words = guest.bytes(at: address(ofPage: number), count: Self.pageSize).bindMemory(to: UInt32.self)
       let first = number * words.count
-      for index in 0..<words.count { words[index] = colour(UInt32(first + index), seed) }
+      for index in 0..<words.count {
+        let pixel = UInt32(first + index)
+        words[index] = Self.colour(x: pixel % size.width, y: pixel / size.width, seed)
+      }
     }
   }
 
-  private func colour(_ pixel: UInt32, _ seed: UInt32) -> UInt32 {
-    let x = pixel % size.width
-    let y = pixel / size.width
-    return (x & 255) << 16 | (y & 255) << 8 | (16 &* (x >> 8) &+ (y >> 8) &+ 37 &* seed) & 255
+  /// The colour of a pixel of that picture.
+  public static func colour(x: UInt32, y: UInt32, _ seed: UInt32) -> UInt32 {
+    (x & 255) << 16 | (y & 255) << 8 | (16 &* (x >> 8) &+ (y >> 8) &+ 37 &* seed) & 255
   }
 
   /// Gives one pixel a colour.

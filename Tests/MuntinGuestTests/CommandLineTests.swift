@@ -12,6 +12,7 @@ import Testing
     (["export", "a", "--size", "64x64"], "give one of --pattern, --png FILE and --raw FILE"),
     (["export", "a", "--size", "64x64", "--pattern", "--raw", "b"], "give one of --pattern"),
     (["export", "a", "--pattern"], "--size"),
+    (["export", "a", "--pattern", "--size", "64x64", "--allocate", "both"], "give guest or host"),
     (["export", "a", "--pattern", "--size", "64"], "give WIDTHxHEIGHT"),
     (["export", "a", "--pattern", "--size", "64x0"], "give WIDTHxHEIGHT"),
     (["export", "a", "--pattern", "--size", "16385x1"], "give WIDTHxHEIGHT"),

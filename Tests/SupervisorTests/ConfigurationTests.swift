@@ -66,6 +66,7 @@ let fullConfiguration = """
   socket = "beta.sock"
   memory_limit = 1048576
   host_visible = "0"
+  sees_memory_of = ["alpha"]
   scanout = [
     { display = "wall", x = 960, y = 0, width = 960, height = 720, scale = "none" },
     { width = 640, height = 400 },
@@ -253,6 +254,8 @@ func error(in text: String) -> ConfigurationError? {
     (configuration(machine: "command = \"qemu\""), 10, "must be an array of strings, but is a string"),
     (configuration(machine: "restart = true"), 10, "means nothing without \"command\""),
     (configuration(machine: "restart = \"yes\""), 10, "must be true or false"),
+    (configuration(machine: "sees_memory_of = [\"beta\"]"), 10, "there is no vm:beta; there is \"alpha\""),
+    (configuration(machine: "sees_memory_of = \"alpha\""), 10, "must be an array of strings"),
     (configuration(scanout: "layer = 1001"), 17, "-1000 to 1000"),
     (configuration(scanout: "opacity = 1.01"), 17, "0.0 to 1.0"),
     (configuration(scanout: "opacity = nan"), 17, "0.0 to 1.0"),
@@ -460,7 +463,7 @@ func error(in text: String) -> ConfigurationError? {
     ("/run/muntin/hub.sock", "/run/muntin/h.sock", "the hub's socket"),
     ("640x480", "800x600", "display \"spare\""), ("\"256M\"", "\"128M\"", "VM \"alpha\""),
     ("beta.sock", "b.sock", "VM \"beta\""), ("name = \"beta\"", "name = \"gamma\"", "VM \"gamma\""),
-    ("-m", "-n", "VM \"alpha\""),
+    ("-m", "-n", "VM \"alpha\""), ("sees_memory_of = [\"alpha\"]", "", "VM \"beta\""),
   ])
   func everythingElseIsADifference(from: String, to: String, name: String) throws {
     let old = try configuration(fullConfiguration)

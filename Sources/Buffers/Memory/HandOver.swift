@@ -1,3 +1,5 @@
+import Platform
+
 /// How a picture's pixels get from who draws them to who shows them.
 public enum HandOverWay: Sendable, CaseIterable, CustomStringConvertible {
   /// Somebody copies them into host memory.
@@ -21,7 +23,7 @@ public enum HandOverWay: Sendable, CaseIterable, CustomStringConvertible {
 }
 
 /// Why a picture is handed over the way it is: what it is, or what kept it from a better way.
-public enum HandOverReason: UInt32, Sendable, CaseIterable, CustomStringConvertible {
+public enum HandOverReason: UInt32, Error, Sendable, CaseIterable, CustomStringConvertible {
   /// A 2D resource: the guest asks for the copies (TRANSFER_TO_HOST_2D).
   case transferred = 1
   /// Memory that the host allocated is drawn into.
@@ -62,6 +64,19 @@ public enum HandOverReason: UInt32, Sendable, CaseIterable, CustomStringConverti
   case systemLimit = 39
   /// The VM's memory is in huge pages, whose parts cannot be mapped.
   case hugePages = 40
+
+  /// Why pages did not become a dma-buf.
+  public init(_ failure: UDMABufFailure) {
+    self =
+      switch failure {
+      case .notAvailable: .noUDMABuf
+      case .unaligned: .unaligned
+      case .tooManyPieces: .udmabufListLimit
+      case .tooLarge: .udmabufSizeLimit
+      case .notSealed: .memoryNotSealed
+      case .refused: .udmabufRefused
+      }
+  }
 
   /// The way that a buffer of `kind` with this reason goes.
   public func way(of kind: MemoryKind) -> HandOverWay {

@@ -45,10 +45,13 @@ extension PictureSharing {
   ) throws(HandOverRefusal) -> HandedPicture {
     let charge = try chargeDescriptor()
     do throws(SystemError) {
-      let descriptor = SharedDescriptor(try memory.readOnlyDescriptor())
+      let byteCount = UInt64(memory.byteCount)
+      let given: BufferMemory =
+        memory.isDMABuf
+        ? .dmaBuf(try memory.guestDescriptor(), byteCount: byteCount)
+        : .file(SharedDescriptor(try memory.readOnlyDescriptor()), byteCount: byteCount)
       let shared = SharedPicture(
-        id: freeID(for: picture), layout: picture.layout,
-        memory: .file(descriptor, byteCount: UInt64(memory.byteCount)), side: .host, reason: .hostAllocated)
+        id: freeID(for: picture), layout: picture.layout, memory: given, side: .host, reason: .hostAllocated)
       return HandedPicture(picture, shared: shared, charges: [charge], misfit: misfit)
     } catch {
       throw HandOverRefusal(.systemLimit)
@@ -90,11 +93,19 @@ extension PictureSharing {
   ) throws(HandOverRefusal) -> HandedPicture {
     let byteCount = pieces.reduce(0) { $0 + $1.count }
     let charge = try ledger.keeper(of: Ledger.Demand(Int(clamping: byteCount), as: .guestMemory, descriptors: 1))
-    let descriptor = try dmaBufs.make(pieces)
+    let descriptor = try makeDMABuf(pieces)
     let shared = SharedPicture(
       id: freeID(for: picture), layout: picture.layout, memory: .dmaBuf(descriptor, byteCount: byteCount), side: .guest,
       reason: .udmabuf)
     return HandedPicture(picture, shared: shared, pieces: pieces, charges: [charge], misfit: misfit)
+  }
+
+  private func makeDMABuf(_ pieces: [MemoryFilePiece]) throws(HandOverRefusal) -> SharedDescriptor {
+    do throws(UDMABufFailure) {
+      return try dmaBufs.make(pieces)
+    } catch {
+      throw HandOverRefusal(HandOverReason(error))
+    }
   }
 
   /// The table of the ranges is a small file of the host's.
@@ -174,7 +185,7 @@ extension Picture {
   fileprivate var traits: MemoryTraits {
     switch memory {
     case .host(let buffer): buffer.traits
-    case .hostBlob: MemoryTraits(kind: .file)
+    case .hostBlob(let memory): MemoryTraits(kind: memory.isDMABuf ? .dmaBuf : .file)
     case .guest: MemoryTraits(kind: [.dmaBuf, .ranges])
     }
   }

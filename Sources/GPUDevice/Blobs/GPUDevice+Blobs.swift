@@ -70,10 +70,20 @@ extension GPUDevice {
     }
   }
 
-  func detachBacking(_ blob: Blob) throws(GPUError) {
+  /// - Returns: what to wait for; nil when nobody else uses the pages.
+  func detachBacking(_ blob: Blob) throws(GPUError) -> AwaitedChange? {
+    let pages = blob.pages
     try blob.detach()
     hide(blob)
     retirePictures(of: blob, but: nil)
+    return recall(pages)
+  }
+
+  /// The guest takes pages back: those who use them are told, and let go of them before the guest has its answer.
+  func recall(_ pages: GuestPages?) -> AwaitedChange? {
+    let ticket = hostVisible.nextTicket()
+    let isLent = pages?.recall { [weak self] in self?.finish(ticket, .okNoData) } ?? false
+    return isLent ? AwaitedChange(ticket, isAside: true) : nil
   }
 
   /// TRANSFER_TO_HOST_2D. Linux asks for it at each update of a dumb framebuffer, a blob (which it makes shareable) or not:
@@ -180,6 +190,7 @@ extension GPUDevice {
   /// Memory that shown pictures may be in has changed: the sink looks at them again.
   func guestMemoryMoved() {
     guard let memory else { return }
+    for blob in resources.blobs { blob.pages?.recallMoved(to: memory) }
     for index in scanouts.indices {
       guard let picture = scanouts[index].picture, case .guest(let pages) = picture.memory else { continue }
       pages.move(to: memory)

@@ -10,6 +10,7 @@ public final class GuestPages {
   private var memory: GuestMemory
   /// What the list of entries is charged.
   private var charge: Ledger.Charge?
+  private var loans = PageLoans()
 
   /// Finds all entries in guest memory.
   init(_ entries: [MemoryEntry], in memory: GuestMemory) throws(GPUError) {
@@ -78,5 +79,41 @@ public final class GuestPages {
       rest -= min(rest, count)
     }
     return pieces
+  }
+
+  // MARK: Others who use them
+
+  /// Lends the pages that hold the first so many bytes; nil where they are in no file. `recalled` is called when they are
+  /// wanted back.
+  public func lend(covering byteCount: UInt64, recalled: @escaping () -> Void) -> PageLoan? {
+    guard isWhole, let pieces = filePieces(covering: byteCount) else { return nil }
+    let loan = PageLoan(self, pieces, recalled: recalled)
+    loans.add(loan)
+    return loan
+  }
+
+  func ended(_ loan: ObjectIdentifier) {
+    for returned in loans.remove(loan) { returned() }
+  }
+
+  /// Wants them back.
+  ///
+  /// - Returns: whether somebody uses them still; then `returned` is called when nobody does.
+  func recall(_ returned: @escaping () -> Void) -> Bool {
+    tellBorrowers { _ in true }
+    guard !loans.isEmpty else { return false }
+    loans.wait(returned)
+    return true
+  }
+
+  /// The guest's memory has changed: what is not where it was is wanted back.
+  func recallMoved(to memory: GuestMemory) {
+    guard !loans.isEmpty else { return }
+    move(to: memory)
+    tellBorrowers { !$0.isInPlace }
+  }
+
+  private func tellBorrowers(_ isTold: (PageLoan) -> Bool) {
+    for loan in loans.all where isTold(loan) { loan.recalled() }
   }
 }

@@ -105,7 +105,8 @@ struct HostVisibleWindow {
     pending.removeAll()
   }
 
-  private mutating func nextTicket() -> SharedMemoryTicket {
+  /// A number for what is waited for.
+  mutating func nextTicket() -> SharedMemoryTicket {
     lastTicket += 1
     return SharedMemoryTicket(number: lastTicket)
   }

@@ -7,12 +7,12 @@ extension GPUDevice {
     switch command {
     case .getDisplayInfo: return .okDisplayInfo(displayModes)
     case .resourceCreate2D(let id, let format, let size): try createPicture(id, format, size)
-    case .resourceUnref(let id): retire(try resources.remove(id))
+    case .resourceUnref(let id): awaitedChange = try unref(id)
     case .setScanout(let scanout, let id, let source): try setScanout(scanout, id, source)
     case .resourceFlush(let id, let rectangle): try flush(id, rectangle, isFenced: header.isFenced)
     case .transferToHost2D(let id, let rectangle, let offset): try transfer(id, rectangle, offset)
     case .resourceAttachBacking(let id, let count): try attachBacking(id, count, chain)
-    case .resourceDetachBacking(let id): try detachBacking(id)
+    case .resourceDetachBacking(let id): awaitedChange = try detachBacking(id)
     case .getCapsetInfo(let index): return .okCapsetInfo(try capsetInfo(at: index))
     case .getCapset(let id, let version): return .okCapset(try capset(id, version: version))
     case .getEDID(let scanout): return .okEDID(try edid(of: scanout).bytes)
@@ -21,8 +21,8 @@ extension GPUDevice {
     case .moveCursor(let update): try moveCursor(update)
     case .resourceCreateBlob(let blob): try createBlob(blob, header, chain)
     case .setScanoutBlob(let scanout): try setScanoutBlob(scanout)
-    case .resourceMapBlob(let id, let offset): awaitedChange = try mapBlob(id, at: offset)
-    case .resourceUnmapBlob(let id): awaitedChange = try unmapBlob(id)
+    case .resourceMapBlob(let id, let offset): awaitedChange = AwaitedChange(try mapBlob(id, at: offset))
+    case .resourceUnmapBlob(let id): awaitedChange = try unmapBlob(id).map { AwaitedChange($0) }
     case .contextCreate, .contextDestroy, .contextAttachResource, .contextDetachResource, .submit3D, .resourceCreate3D,
       .transferToHost3D, .transferFromHost3D:
       try performInContext(command, header, chain)
@@ -31,6 +31,12 @@ extension GPUDevice {
   }
 
   // MARK: Resources
+
+  private func unref(_ id: ResourceID) throws(GPUError) -> AwaitedChange? {
+    let resource = try resources.remove(id)
+    retire(resource)
+    return (resource as? Blob).flatMap { recall($0.pages) }
+  }
 
   func retire(_ resource: GuestResource) {
     if let blob = resource as? Blob { return retire(blob) }
@@ -44,11 +50,15 @@ extension GPUDevice {
     for scanout in scanouts where resource.scanouts & scanout.bit != 0 { turnOff(scanout.id) }
   }
 
-  private func detachBacking(_ id: ResourceID) throws(GPUError) {
+  private func detachBacking(_ id: ResourceID) throws(GPUError) -> AwaitedChange? {
     let resource = try resources.findAny(id)
     if let blob = resource as? Blob { return try detachBacking(blob) }
-    if let texture = resource as? Texture { return try detachBacking(texture) }
+    if let texture = resource as? Texture {
+      try detachBacking(texture)
+      return nil
+    }
     try resources.detach(resources.find(id))
+    return nil
   }
 
   private func attachBacking(_ id: ResourceID, _ count: UInt32, _ chain: DescriptorChain) throws(GPUError) {

@@ -52,8 +52,8 @@ public final class GPUDevice: VirtioDevice {
   var flushSerial: UInt64 = 0
   /// Tokens of that flush that came back before it was known that they were held.
   var earlyTokens: UInt16 = 0
-  /// The change of shared memory that the request in hand waits for.
-  var awaitedChange: SharedMemoryTicket?
+  /// What the request in hand waits for.
+  var awaitedChange: AwaitedChange?
   /// What the current wake may still do: one for a command, one for each 16 KiB copied.
   var allowance = 0
 
@@ -202,9 +202,9 @@ public final class GPUDevice: VirtioDevice {
     let header = decodeHeader(bytes)
     let response = respond(to: header, bytes, chain, isCursorQueue: index == Self.cursorQueue)
     statistics.commands += 1
-    if let ticket = awaitedChange, let header {
+    if let change = awaitedChange, let header {
       awaitedChange = nil
-      return queue.hold(chain, header, until: ticket)
+      return queue.hold(chain, header, until: change)
     }
     let written = encode(response, answering: header ?? CommandHeader(.getDisplayInfo), into: chain)
     let order = order(of: header, refused: response.code.isError)

@@ -1,5 +1,17 @@
 import Virtqueue
 
+/// What a request waits for: a change of shared memory, or that others let go of the guest's pages.
+struct AwaitedChange {
+  let ticket: SharedMemoryTicket
+  /// Whether fences that follow go out before its answer: nothing of the guest's is to wait for others.
+  let isAside: Bool
+
+  init(_ ticket: SharedMemoryTicket, isAside: Bool = false) {
+    self.ticket = ticket
+    self.isAside = isAside
+  }
+}
+
 /// One of the device's queues, with the requests that are done but answered later.
 ///
 /// A flush that a sink holds is answered when each scanout's token has come back. Fenced answers of a timeline go out in
@@ -31,6 +43,8 @@ final class RequestQueue {
   enum Timeline: Equatable {
     /// No fence: it overtakes others.
     case none
+    /// No fence, and no other fence waits for it.
+    case aside
     /// All fences that are on no ring.
     case device
     /// VIRTIO_GPU_FLAG_INFO_RING_IDX: fences of a ring of a context.
@@ -111,7 +125,7 @@ final class RequestQueue {
 
   /// Whether one of the first so many that are held has to be answered before those of the timeline that follow it.
   private func isBlocked(_ timeline: Timeline, behind count: Int) -> Bool {
-    guard timeline != .none else { return false }
+    guard timeline != .none, timeline != .aside else { return false }
     var index = count
     while index > 0 {
       index -= 1
@@ -122,11 +136,12 @@ final class RequestQueue {
   }
 
   /// A request is answered when shared memory has changed.
-  func hold(_ chain: DescriptorChain, _ header: CommandHeader, until ticket: SharedMemoryTicket) {
+  func hold(_ chain: DescriptorChain, _ header: CommandHeader, until change: AwaitedChange) {
     waitingChanged(1)
+    var order = Self.order(header)
+    if change.isAside, order.timeline == .none { order.timeline = .aside }
     held.append(
-      Held(
-        chain: chain, written: 0, order: Self.order(header), wait: .none, scanouts: 0, change: (ticket, header)))
+      Held(chain: chain, written: 0, order: order, wait: .none, scanouts: 0, change: (change.ticket, header)))
   }
 
   private static func order(_ header: CommandHeader) -> Order {

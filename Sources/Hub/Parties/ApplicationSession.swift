@@ -17,10 +17,12 @@ final class ApplicationSession: Session {
   func received(
     _ message: Message, serial: UInt64, descriptor: consuming FileDescriptor?
   ) throws(Refusal) {
-    guard case .application(let message) = message else {
-      throw Refusal(.notPermitted, reason: "not a program's message")
+    switch message {
+    case .application(let message): try endpoint.received(message, serial: serial, descriptor: descriptor)
+    case .memoryRegister(let memory, let byteCount) where hello.role == .guest:
+      try endpoint.registerMemory(memory, byteCount: byteCount, descriptor)
+    default: throw Refusal(.notPermitted, reason: "not a program's message")
     }
-    try endpoint.received(message, serial: serial, descriptor: descriptor)
   }
 
   func pump() throws(Refusal) { try endpoint.pump() }

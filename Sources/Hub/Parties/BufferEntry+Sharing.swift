@@ -4,11 +4,12 @@ import Platform
 
 extension BufferEntry {
   /// The most that others can be granted; nil: nothing. A dma-buf cannot be opened again for reading only, and ranges
-  /// show all of a VM's memory.
+  /// show all of a VM's memory: only a guest's own program offers them, and only to read.
   var offeredAccess: BufferAccess? {
     switch memory.kind {
     case .file: sharing.most
-    case .dmaBuf: sharing.most == .readWrite ? .readWrite : nil
+    case .dmaBuf: sharing.most == .readWrite ? .readWrite : isGuestPages ? .read : nil
+    case .ranges: isOffered ? .read : nil
     default: nil
     }
   }
@@ -16,18 +17,22 @@ extension BufferEntry {
   /// Whether it was offered, and not registered to be shown.
   var isOffered: Bool { ownerEndpoint?.offers[id] === self }
 
+  /// Whether a guest's program offered pages of its VM.
+  private var isGuestPages: Bool { owner.kind == .vm && memory.side == .guest && isOffered }
+
   /// All of its pixels.
   var wholePicture: Rectangle { Rectangle(description.layout.size) }
 
-  /// Whether there is a descriptor for that access and no more.
-  func canBeAcquired(for access: BufferAccess) -> Bool {
-    memory.kind != .dmaBuf || access == .readWrite
+  /// Whether there is a descriptor for that access and no more; of a dma-buf there is none for reading. A VM's card may
+  /// read what a guest's program offered: the guest that it reads for has no descriptor.
+  func canBeAcquired(for access: BufferAccess, by party: Party) -> Bool {
+    memory.kind != .dmaBuf || access == .readWrite || party.kind == .vm && isGuestPages
   }
 
   /// What a holder gets: that it cannot write is up to the descriptor, not to the holder. A guest's VMM may be unable to
   /// map what cannot be written: then a grant says ``ReadForm/shared``.
   func descriptor(for access: BufferAccess, _ form: ReadForm?) -> SharedDescriptor? {
-    access == .readWrite || form == .shared ? sharing.writable : descriptor
+    access == .readWrite || form == .shared && memory.kind == .file ? sharing.writable : descriptor
   }
 
   /// What somebody is told who may use it so.

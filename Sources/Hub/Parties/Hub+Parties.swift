@@ -18,19 +18,20 @@ extension Hub {
 
   /// What `party` may do with a buffer; nil: it must not know of it.
   func access(of party: Party, to entry: BufferEntry) -> BufferAccess? {
-    guard !entry.isRetired, let most = entry.offeredAccess else { return nil }
+    guard !entry.isRetired, let most = entry.offeredAccess, sees(party, entry) else { return nil }
     let granted =
       entry.owner == party
       ? .readWrite : grants.access(of: party, to: entry.id, named: entry.sharing.name, of: entry.owner)
     guard let access = granted.map({ min($0, most) }) else { return nil }
-    return entry.memory.kind == .dmaBuf && access < .readWrite ? nil : access
+    return entry.canBeAcquired(for: access, by: party) ? access : nil
   }
 
   /// How a VM that may read a buffer gets its pixels into its guest; nil for other parties, whose descriptors say it all.
   func form(of party: Party, reading entry: BufferEntry) -> ReadForm? {
     guard party.kind == .vm, entry.owner != party else { return nil }
+    guard entry.memory.kind != .ranges else { return .shadow }
     let form = grants.form(for: party, reading: entry.id, named: entry.sharing.name, of: entry.owner)
-    let isPossible = form != .shared || entry.memory.kind == .file && entry.sharing.writable != nil
+    let isPossible = form != .shared || entry.memory.kind == .dmaBuf || entry.sharing.writable != nil
     return self.form(of: party, asked: isPossible ? form : nil)
   }
 

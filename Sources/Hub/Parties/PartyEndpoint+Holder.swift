@@ -6,6 +6,7 @@ import Platform
 extension PartyEndpoint {
   func acquire(_ acquisition: Acquisition, _ serial: UInt64) throws(Refusal) {
     if let entry = available(acquisition) { return try acquire(entry, acquisition, serial) }
+    if let refusal = refusalToSee(acquisition.key) { throw refusal }
     guard acquisition.waits else { throw .noSuchBuffer }
     guard waiting.count < Self.maximumWaiting else {
       throw .overLimit("more than \(Self.maximumWaiting) acquisitions wait")
@@ -17,7 +18,7 @@ extension PartyEndpoint {
   /// The buffer, if this party may have it so.
   private func available(_ acquisition: Acquisition) -> BufferEntry? {
     guard let (entry, access) = find(acquisition.key), access >= acquisition.access,
-      entry.canBeAcquired(for: acquisition.access), leases[entry.id].map({ $0.entry === entry }) ?? true
+      entry.canBeAcquired(for: acquisition.access, by: party), leases[entry.id].map({ $0.entry === entry }) ?? true
     else { return nil }
     return entry
   }
@@ -31,7 +32,9 @@ extension PartyEndpoint {
     }
     leases[entry.id]?.note(form)
     let info = entry.info(access: acquisition.access, form: form)
-    guard send(.acquired(info), serial: serial, descriptor: entry.descriptor(for: acquisition.access, form)) else {
+    guard sendFiles(of: entry, serial: serial),
+      send(.acquired(info), serial: serial, descriptor: entry.descriptor(for: acquisition.access, form))
+    else {
       throw Refusal(.limit, reason: "answers are not read")
     }
   }
@@ -153,7 +156,9 @@ extension PartyEndpoint {
     var index = 0
     while index < waiting.count {
       let (acquisition, serial) = waiting[index]
-      guard let entry = available(acquisition) else {
+      let found = available(acquisition)
+      let refusal = found == nil ? refusalToSee(acquisition.key) : nil
+      guard found != nil || refusal != nil else {
         index += 1
         continue
       }
@@ -164,7 +169,8 @@ extension PartyEndpoint {
       waiting.remove(at: index)
       hub.shared.stopWaiting(self, for: acquisition.key)
       do throws(Refusal) {
-        try acquire(entry, acquisition, serial)
+        if let refusal { throw refusal }
+        if let found { try acquire(found, acquisition, serial) }
       } catch {
         guard error.code.isDecline else { throw error }
         peer.decline(error, about: .acquire, serial: serial)

@@ -14,6 +14,7 @@ extension PartyEndpoint {
     if let name = offer.name, hub.shared.find(name, of: party) != nil {
       throw Refusal(.nameTaken, reason: "there is a buffer of that name already")
     }
+    try checkReaders(of: offer)
     let entry = try hub.shared.entry(offer, of: self, descriptor)
     try hub.registry.register(entry)
     offers[entry.id] = entry

@@ -24,6 +24,8 @@ final class PartyEndpoint {
   var otherBufferCount: () -> Int = { 0 }
 
   var offers: [BufferID: BufferEntry] = [:]
+  /// The files of the VM's memory that offers are in.
+  lazy var memories = ProducerMemories(space: hub.nextMemorySpace())
   var notices: [BufferEntry] = []
   var partings: [Parting] = []
 

@@ -46,8 +46,10 @@ final class SharedBuffers {
   ) throws(Refusal) -> BufferEntry {
     let given = SharedDescriptor(descriptor)
     let readable = try Self.readable(offer, given)
-    let nothing = ProducerMemories(space: MemorySpace(rawValue: 0))
-    let checked = try CheckedMemory(offer.memory, of: offer.buffer.layout, readable, in: nothing)
+    guard offer.memory.kind != .ranges || !offer.isWritable else {
+      throw Refusal(.badBuffer, reason: "ranges cannot be granted for writing")
+    }
+    let checked = try CheckedMemory(offer.memory, of: offer.buffer.layout, readable, in: endpoint.memories)
     guard ImageChain(count: offer.images, byteCount: offer.memory.byteCount, layout: offer.buffer.layout) != nil else {
       throw Refusal(.badBuffer, reason: "the memory is not \(offer.images) equal shares of whole pages for its layout")
     }

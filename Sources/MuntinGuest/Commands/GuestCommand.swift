@@ -125,6 +125,11 @@ enum GuestArgument {
     return access
   }
 
+  static func allocation(_ text: String) throws -> AllocationSide {
+    guard let side = AllocationSide(text) else { throw ValidationError("give guest or host") }
+    return side
+  }
+
   /// A VM by its name alone, or any party.
   static func owner(_ text: String) throws -> Party {
     guard let party = Party(text) else { throw ValidationError("give \(Party.expectation)") }

@@ -9,7 +9,7 @@ struct GuestExportCommand: ParsableCommand {
     commandName: "export",
     abstract: "Gives a buffer to others, and keeps it up to date until this program is ended.",
     discussion: """
-      The buffer is memory of the host's, charged to this virtual machine. Others see it when the host grants it: \
+      The buffer is memory of the host's, charged to this virtual machine, unless --allocate says otherwise. Others see it when the host grants it: \
       `muntin grant vm:THIS vm:OTHER --name NAME`. When the hub goes away, it is offered again to the next one.
 
       EXAMPLES
@@ -59,6 +59,14 @@ struct GuestExportCommand: ParsableCommand {
   @Flag(help: "Let the host grant others the right to write, too.")
   var writable = false
 
+  @Option(
+    help: ArgumentHelp(
+      "guest or host: whose memory the buffer is in.",
+      discussion:
+        "guest: pages of this machine; others see them where the host has udmabuf, or if they have sees_memory_of.",
+      valueName: "side"), transform: GuestArgument.allocation)
+  var allocate = AllocationSide.host
+
   @OptionGroup var card: CardOptions
 
   func validate() throws {
@@ -84,6 +92,7 @@ struct GuestExportCommand: ParsableCommand {
     var export = Export(name: name, layout: layout, source: source)
     export.properties = property
     export.isWritable = writable
+    export.allocation = allocate
     export.rate = rate
     export.images = images
     let conversation = try card.connect()

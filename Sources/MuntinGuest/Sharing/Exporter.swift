@@ -11,6 +11,8 @@ public struct Export: Sendable {
   public var layout: PixelLayout
   /// Free properties.
   public var properties: [BufferProperty] = []
+  /// Whose memory it is in.
+  public var allocation = AllocationSide.host
   /// Whether others may be granted write access.
   public var isWritable = false
   /// What it shows.
@@ -65,12 +67,21 @@ public final class Exporter {
     self.chain = chain
     turns = ImageTurns(count: chain.count)
     drawing = FrameDrawing(export.source, export.layout, images: chain.count)
-    blob = try .ofHost(conversation.card, byteCount: chain.byteCount)
+    blob = try Self.memory(export, chain, conversation)
     try offer()
   }
 
   /// Its id.
   public var bufferID: BufferID { id }
+
+  private static func memory(
+    _ export: Export, _ chain: ImageChain, _ conversation: Conversation
+  ) throws(GuestError) -> Blob {
+    switch export.allocation {
+    case .host: try .ofHost(conversation.card, byteCount: chain.byteCount)
+    case .guest: try .ofGuest(conversation.card, byteCount: chain.byteCount)
+    }
+  }
 
   private func offer() throws(GuestError) {
     _ = try draw(1)
@@ -146,7 +157,7 @@ public final class Exporter {
     _ = try conversation.ask(.withdraw(id))
     id = .random()
     turns = ImageTurns(count: chain.count)
-    blob = try .ofHost(conversation.card, byteCount: chain.byteCount)
+    blob = try Self.memory(export, chain, conversation)
     drawing.startAgain()
     try offer()
   }

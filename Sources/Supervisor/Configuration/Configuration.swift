@@ -70,6 +70,8 @@ public struct Configuration: Equatable, Sendable {
     public var sharesDisplays = false
     /// Whether its VMM maps memory read-only where it is told to.
     public var vmmMapsReadOnly: Bool
+    /// The machines whose memory its card may be handed, to copy pictures out of it.
+    public var seesMemoryOf: [String]
     /// Whether its guest has OpenGL, and whether Vulkan.
     public var hasVirgl = false, hasVenus = false
     /// The node of the GPU for that; nil: Mesa's software driver.
@@ -165,8 +167,10 @@ public struct Configuration: Equatable, Sendable {
   public func difference(from other: Configuration) -> String? {
     if hubSocket != other.hubSocket { return "the hub's socket" }
     if let name = Self.changed(displays, other.displays, \.name) { return "display \"\(name)\"" }
-    return Self.changed(machines.map(\.withoutPlaces), other.machines.map(\.withoutPlaces), \.name)
-      .map { "VM \"\($0)\"" }
+    let machine = Self.changed(machines.map(\.withoutPlaces), other.machines.map(\.withoutPlaces), \.name)
+    if let machine { return "VM \"\(machine)\"" }
+    if applications != other.applications { return "the list of applications" }
+    return grants == other.grants ? nil : "the list of grants"
   }
 
   private static func changed<Element: Equatable>(

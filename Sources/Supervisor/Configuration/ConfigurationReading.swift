@@ -52,11 +52,22 @@ extension Configuration {
     for node in try root.tables("vm") {
       machines.append(try Machine(node, folder, displays, &uniques))
     }
+    try Self.checkReaders(try root.tables("vm"), machines.map(\.name))
     applications = []
     for node in try root.tables("application") { applications.append(try Application(node, &uniques)) }
     grants = []
     for node in try root.tables("grant") {
       grants.append(try Grant(node, vms: machines.map(\.name), displays: displays.map(\.name)))
+    }
+  }
+
+  /// Every machine whose memory another may see has to be there.
+  private static func checkReaders(_ nodes: [TOMLNode], _ names: [String]) throws(ConfigurationError) {
+    for node in nodes {
+      let table = try TOMLTableReader(node, name: "[[vm]]", keys: Machine.keys)
+      guard let readers = try table.strings("sees_memory_of") else { continue }
+      guard let unknown = readers.value.first(where: { !names.contains($0) }) else { continue }
+      throw ConfigurationError(line: readers.line, .unknownParty("vm:\(unknown)", known: names))
     }
   }
 
@@ -88,9 +99,10 @@ extension Configuration.Display {
 }
 
 extension Configuration.Machine {
-  private static let keys = [
+  fileprivate static let keys = [
     "name", "socket", "memory_limit", "allocate", "heap", "host_visible", "blob_alignment", "channel", "share_displays",
-    "wayland", "vmm_maps_read_only", "virgl", "venus", "render_node", "limits", "command", "restart", "scanout",
+    "wayland", "vmm_maps_read_only", "sees_memory_of", "virgl", "venus", "render_node", "limits", "command", "restart",
+    "scanout",
   ]
 
   fileprivate init(
@@ -117,6 +129,7 @@ extension Configuration.Machine {
     }
     sharesDisplays = shares?.value ?? false
     vmmMapsReadOnly = try table.boolean("vmm_maps_read_only")?.value ?? false
+    seesMemoryOf = try table.strings("sees_memory_of")?.value ?? []
     self.wayland = wayland?.value
     hasVirgl = try table.boolean("virgl")?.value ?? false
     hasVenus = try table.boolean("venus")?.value ?? false

@@ -45,9 +45,12 @@ public final class GuestArena {
       throw .system(error)
     }
     let userAddress = UInt64(UInt(bitPattern: mapping.base))
+    let named = MemoryRegionFile(
+      identity: MemoryRegionFile.Identity(device: 0, number: UInt64(UInt32(bitPattern: file.raw))), descriptor: file)
     do {
       try memory.add(
-        MemoryRegion(guestAddress: address, count: UInt64(count), userAddress: userAddress, mapping: mapping))
+        MemoryRegion(
+          guestAddress: address, count: UInt64(count), userAddress: userAddress, mapping: mapping, file: named))
     } catch {
       throw .memory(error)
     }

@@ -79,6 +79,12 @@ public final class HostMemory {
     }
   }
 
+  /// Whether a descriptor is of the same file.
+  public func isSameFile(as raw: Int32) -> Bool {
+    guard let own = FileIdentity(of: self.raw) else { return false }
+    return own == FileIdentity(of: raw)
+  }
+
   private var raw: Int32 {
     switch source {
     case .own(let file): file.writable.raw

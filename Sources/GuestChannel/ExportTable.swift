@@ -57,7 +57,7 @@ final class ExportTable {
   ) -> Result<Offered, Refusal> {
     let id = offer.buffer.id
     do throws(Refusal) {
-      let export = try self.pages.add(pages, for: offer, access.ledger) { [weak self] in self?.recalled(id) }
+      let export = try self.pages.add(pages, for: offer, access) { [weak self] in self?.recalled(id) }
       keep(.pages(export, resource), as: id)
       var checked = offer
       checked.memory = export.memory

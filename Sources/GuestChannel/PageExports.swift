@@ -67,17 +67,17 @@ final class PageExports {
   ///
   /// - Throws: why others cannot have them, for the program.
   func add(
-    _ pages: GuestPages, for offer: BufferOffer, _ ledger: Ledger?, recalled: @escaping () -> Void
+    _ pages: GuestPages, for offer: BufferOffer, _ access: ContextAccess, recalled: @escaping () -> Void
   ) throws(Refusal) -> PageExport {
     let layout = offer.buffer.layout
     guard layout.byteCount <= pages.byteCount,
       let chain = ImageChain(count: offer.images, byteCount: UInt64(pages.byteCount), layout: layout)
     else { throw Self.refusal("its pages are not \(offer.images) equal shares of whole pages for its layout") }
-    guard let ledger, let loan = pages.lend(covering: chain.byteCount, recalled: recalled) else {
+    guard let ledger = access.ledger, let loan = pages.lend(covering: chain.byteCount, recalled: recalled) else {
       throw Self.refusal("the VM's memory is in no file that others can map")
     }
-    let made = makeDMABuf(loan.pieces)
-    switch made {
+    guard !access.isForeign(loan) else { throw Self.refusal("they are not the guest's own, but shown to it") }
+    switch makeDMABuf(loan.pieces) {
     case .success(let dmaBuf): return try Self.export(pages, loan, dmaBuf, ledger)
     case .failure(let reason) where offer.isWritable:
       throw Self.refusal("guests' pages can be written by others as a dma-buf only: \(reason)")
@@ -97,8 +97,11 @@ final class PageExports {
     _ pages: GuestPages, _ loan: PageLoan, _ dmaBuf: SharedDescriptor, _ ledger: Ledger
   ) throws(Refusal) -> PageExport {
     let memory = MemoryDescription(kind: .dmaBuf, side: .guest, reason: .udmabuf, byteCount: loan.byteCount)
-    let demand = Ledger.Demand(Int(clamping: loan.byteCount), as: .guestMemory, descriptors: 1)
-    return try export(pages, loan, memory, dmaBuf, [demand], ledger)
+    let demands = [
+      Ledger.Demand(Int(clamping: loan.byteCount), as: .guestMemory, descriptors: 1),
+      Ledger.Demand(loan.footprint, as: .bookkeeping),
+    ]
+    return try export(pages, loan, memory, dmaBuf, demands, ledger)
   }
 
   private func export(
@@ -107,7 +110,7 @@ final class PageExports {
     let table = try table(of: loan.pieces)
     let demands = [
       Ledger.Demand(Int(clamping: table.byteCount), as: .guestMemory),
-      Ledger.Demand(table.fileByteCount, as: .bookkeeping, descriptors: 1),
+      Ledger.Demand(table.fileByteCount + loan.footprint, as: .bookkeeping, descriptors: 1),
     ]
     let memory = MemoryDescription(kind: .ranges, side: .guest, reason: reason, byteCount: table.byteCount)
     return try Self.export(pages, loan, memory, try Self.file(of: table), demands, ledger)

@@ -7,6 +7,7 @@ public final class FrontendWindow {
   private struct Mapped {
     let piece: SharedMemoryPiece
     let memory: MemoryMapping
+    let file: SharedDescriptor
   }
 
   /// The regions by GET_SHMEM_CONFIG.
@@ -19,6 +20,18 @@ public final class FrontendWindow {
 
   /// What is mapped now.
   public var pieces: [SharedMemoryPiece] { mapped.map(\.piece) }
+
+  /// What is mapped as a VMM tells of it that shows it to its guest from an address on: regions of the guest's memory,
+  /// each with its file.
+  public func guestRegions(from address: UInt64) -> [(region: RegionDescription, file: SharedDescriptor)] {
+    mapped.map { entry in
+      let place = UInt64(UInt(bitPattern: entry.memory.base))
+      let region = RegionDescription(
+        guestAddress: address + entry.piece.offset, size: entry.piece.byteCount, userAddress: place,
+        mmapOffset: entry.piece.fileOffset)
+      return (region, entry.file)
+    }
+  }
 
   /// The bytes that the guest sees; nil where they are not, or not in one mapping.
   public func bytes(at offset: UInt64, count: Int, region: UInt8) -> UnsafeMutableRawBufferPointer? {
@@ -35,15 +48,16 @@ public final class FrontendWindow {
     mapped.removeAll()
   }
 
-  func map(_ change: SharedMemoryChange, _ file: consuming FileDescriptor) -> Bool {
+  func map(_ change: SharedMemoryChange, _ descriptor: consuming FileDescriptor) -> Bool {
     let piece = change.piece
+    let file = SharedDescriptor(descriptor)
     guard let fault = fault(of: piece) else {
       guard change.flags & ~SharedMemoryChange.writable == 0, let count = Int(exactly: piece.byteCount),
         let memory = try? MemoryMapping(
           descriptor: file.raw, offset: piece.fileOffset, count: count,
           access: change.flags == SharedMemoryChange.writable ? .readWrite : .readOnly)
       else { return refuse("not a file to map: \(piece)") }
-      mapped.append(Mapped(piece: piece, memory: memory))
+      mapped.append(Mapped(piece: piece, memory: memory, file: file))
       return true
     }
     return refuse(fault)

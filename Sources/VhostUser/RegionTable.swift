@@ -104,7 +104,8 @@ enum MemoryFile {
     init(of raw: Int32, for description: RegionDescription) throws(VhostUserError) {
       var status = stat()
       guard fstat(raw, &status) == 0 else { throw .system(.last("fstat")) }
-      guard status.st_mode & S_IFMT == S_IFREG else { throw .regionNoFile(description) }
+      // What the device had mapped into its shared memory comes back as a region, and may be a dma-buf.
+      guard status.st_mode & S_IFMT == S_IFREG || DMABuf.isDMABuf(raw) else { throw .regionNoFile(description) }
       let size = UInt64(clamping: status.st_size)
       let (end, overflow) = description.mmapOffset.addingReportingOverflow(description.size)
       guard description.size > 0, !overflow else { throw .badRegion(description) }

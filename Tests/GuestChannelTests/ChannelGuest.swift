@@ -11,6 +11,7 @@ import Virtqueue
 final class MappingWindow: SharedMemoryWindow {
   weak var device: GPUDevice?
   private(set) var mapped: [UInt64: MemoryMapping] = [:]
+  private(set) var files: [UInt64: SharedDescriptor] = [:]
   /// Whether a map that ignores what it was told, as QEMU's, would let the guest write.
   private(set) var couldWrite: [UInt64: Bool] = [:]
 
@@ -19,6 +20,7 @@ final class MappingWindow: SharedMemoryWindow {
   ) -> Bool {
     mapped[piece.offset] = try? MemoryMapping(
       descriptor: descriptor.raw, count: Int(piece.byteCount), access: isWritable ? .readWrite : .readOnly)
+    files[piece.offset] = descriptor
     couldWrite[piece.offset] = SharedMemory.canWrite(descriptor.raw)
     answer(ticket, piece)
     return true
@@ -154,6 +156,17 @@ final class ChannelGuest {
   func map(_ id: UInt32, at offset: UInt64) throws -> UnsafeMutableRawBufferPointer {
     #expect(try run(.resourceMapBlob(ResourceID(rawValue: id), offset: offset)) == .okMapInfo)
     return try #require(window.mapped[offset]).mutableBytes
+  }
+
+  /// The VMM tells of what it has mapped at an offset of the window as of the guest's memory, at an address.
+  func tellOfWindow(_ offset: UInt64, at address: GuestAddress) throws {
+    let mapping = try #require(window.mapped[offset])
+    let file = try #require(window.files[offset])
+    let named = MemoryRegionFile(identity: MemoryRegionFile.Identity(device: 1, number: 1), descriptor: file)
+    let region = MemoryRegion(
+      guestAddress: address, count: UInt64(mapping.count), userAddress: address.rawValue, mapping: mapping, file: named)
+    try arena.memory.add(region)
+    device.memoryChanged(arena.memory)
   }
 
   /// The VMM has put other memory in the place of the guest's.

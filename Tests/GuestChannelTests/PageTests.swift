@@ -12,16 +12,14 @@ import Virtqueue
   private static let size = Size(width: 64, height: 32)
 
   /// A's buffer "map" in its own pages, granted to b.
-  private func offer(
-    _ world: ChannelWorld, isWritable: Bool = false
-  ) throws -> (program: GuestProgram, id: BufferID, pages: GuestAddress) {
+  private func offer(_ world: ChannelWorld) throws -> (program: GuestProgram, id: BufferID, pages: GuestAddress) {
     let a = try GuestProgram(try world.guest("a"), context: 1)
     let pages = try a.guest.ring(7, context: 1, byteCount: 8192)
     try a.guest.write([UInt8](repeating: 0x11, count: 8192), at: pages)
     let layout = try #require(PixelLayout(size: Self.size, format: .xrgb8888))
     let offer = BufferOffer(
       buffer: BufferDescription(id: .random(), layout: layout), memory: MemoryDescription(hostFileOf: layout),
-      name: PeerName("map"), isWritable: isWritable)
+      name: PeerName("map"))
     _ = try a.ask(.offer(offer), resource: 7)
     _ = try world.grant("map", of: a, to: "b")
     return (a, offer.buffer.id, pages)

@@ -15,6 +15,8 @@ final class ChannelVM {
   private static let context = ContextID(rawValue: 1)
   private static let queryRing: UInt32 = 100, channelRing: UInt32 = 101
   private static let window: UInt8 = 1
+  /// Where the guest sees its window on the host's memory.
+  private static let windowAddress: UInt64 = 0x10_0000_0000
 
   private let arena: GuestArena
   private let control: VirtqueueDriver
@@ -111,13 +113,24 @@ final class ChannelVM {
 
   /// Does what the card wishes, for some milliseconds, and takes its answers.
   func serve() throws {
+    let pieces = frontend.window.pieces.count
     frontend.timeLimit = .milliseconds(5)
     do throws(VhostUserError) {
       _ = try frontend.nextBackendRequest()
     } catch {
       guard error == .timeout else { throw error }
     }
+    if frontend.window.pieces.count != pieces { try tellMemory() }
     while let finished = control.poll() { done.insert(finished.token) }
+  }
+
+  /// What is mapped in the window is a part of the guest's memory to a VMM, which tells all of its devices of it.
+  private func tellMemory() throws {
+    frontend.timeLimit = .seconds(5)
+    let window = frontend.window.guestRegions(from: Self.windowAddress)
+    try frontend.call(
+      .setMemTable(arena.regions.map(RegionDescription.init) + window.map(\.region)),
+      descriptors: arena.regions.map(\.file.raw) + window.map(\.file.raw))
   }
 
   /// A line of standard input; what the card wishes is done meanwhile.

@@ -97,6 +97,11 @@ struct HostVisibleWindow {
     mappings.removeAll { $0 === mapping }
   }
 
+  /// Whether a file is shown there: to the guest its pages look like its own.
+  func shows(_ file: MemoryRegionFile) -> Bool {
+    mappings.contains { $0.memory.isSameFile(as: file.descriptor.raw) }
+  }
+
   func contains(_ mapping: BlobMapping) -> Bool { mappings.contains { $0 === mapping } }
 
   /// The transport has gone, and all that it mapped.

@@ -22,6 +22,16 @@ public final class PageLoan {
   /// How many bytes they are.
   public var byteCount: UInt64 { pieces.reduce(0) { $0 + $1.count } }
 
+  /// The files that they are in, each once.
+  var files: [MemoryRegionFile] {
+    var files: [MemoryRegionFile.Identity: MemoryRegionFile] = [:]
+    for piece in pieces { files[piece.file.identity] = piece.file }
+    return Array(files.values)
+  }
+
+  /// What the list of pieces takes of the host's memory.
+  public var footprint: Int { pieces.count * MemoryLayout<MemoryFilePiece>.stride }
+
   /// Whether the pages are where they were.
   public var isInPlace: Bool {
     pages.isWhole && pages.filePieces(covering: byteCount) == pieces

@@ -29,6 +29,11 @@ public struct ContextAccess {
   /// Bytes of the guest's pages behind a resource that is attached to the context; nil where there are none.
   public func pages(of resource: ResourceID) -> GuestPages? { attachedBlob(resource)?.pages }
 
+  /// Whether pages are the host's memory, or others', which the guest sees in its window.
+  public func isForeign(_ loan: PageLoan) -> Bool {
+    loan.files.contains { device?.hostVisible.shows($0) ?? true }
+  }
+
   /// The host's memory behind a resource that is attached to the context; nil where there is none.
   public func hostMemory(of resource: ResourceID) -> HostMemory? { attachedBlob(resource)?.host }
 

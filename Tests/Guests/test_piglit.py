@@ -17,6 +17,8 @@ SIZE = 640, 480
 # Some tests make textures as large as there can be: QEMU's own device has no limit.
 MACHINE = {**VIRGL, "memory_limit": "4G"}
 STRIDE = 1 if os.environ.get("MUNTIN_PIGLIT") == "all" else 20
+# What comes out otherwise than with QEMU's own device: each time as the test wants it.
+BETTER = {"gl-1.0-scissor-offscreen -fbo -auto": ("fail", "pass")}
 
 
 def run(machine):
@@ -47,6 +49,7 @@ def test_piglit_finds_what_it_finds_with_qemus_own_device(built, own, up, machin
     ours = run(machine)
     tests = [line for line in PIGLIT_TESTS.read_text().splitlines() if not line.startswith("#")]
     print(f"{len(own)} tests; QEMU's own: {dict(Counter(own.values()))}; Muntin: {dict(Counter(ours.values()))}")
-    different = [f"{tests[line - 1]}: {own.get(line)}, with Muntin {ours.get(line)}" for line in own if own[line] != ours.get(line)]
-    assert not different, "\n".join(different)
+    pairs = {tests[line - 1]: (own[line], ours.get(line)) for line in own}
+    different = {test: pair for test, pair in pairs.items() if pair[0] != pair[1] and pair != BETTER.get(test)}
+    assert not different, "\n".join(f"{test}: {pair[0]}, with Muntin {pair[1]}" for test, pair in different.items())
     assert Counter(ours.values())["pass"] > len(ours) / 2

@@ -6,6 +6,18 @@ extension Conversation {
   private static let returnPatience = Duration.seconds(10)
   private static let returnPause = Duration.milliseconds(250)
 
+  /// Whether the channel ends within a second. A hub that dies takes screens away first, in whatever order its connections
+  /// are closed.
+  var isOverSoon: Bool {
+    let end = MonotonicTime.now + .seconds(1)
+    do throws(GuestError) {
+      while try next(until: end) != nil {}
+      return false
+    } catch {
+      return error == .channelOver
+    }
+  }
+
   /// The hub has gone: waits for it, for as long as it takes, and for what `find` looks for there, for some seconds. Says
   /// once that it waits.
   ///

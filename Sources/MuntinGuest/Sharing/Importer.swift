@@ -71,7 +71,7 @@ public final class Importer {
     }
     var end = end
     if end == .retired, case .screen = name {
-      do throws(GuestError) { return try find() } catch { end = error }
+      do throws(GuestError) { return try find() } catch { end = conversation.isOverSoon ? .channelOver : error }
     }
     guard end == .channelOver else { throw end }
     return try conversation.whenHubIsBack(or: other, meanwhile, find)

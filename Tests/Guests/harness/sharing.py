@@ -65,9 +65,15 @@ class Guests:
             socket.unlink()
 
     def restart_hub(self):
-        """kill -9 of the hub, in whose place another one comes."""
+        """kill -9 of the hub, in whose place another one comes, to which the display connects."""
         old = self.up.kill_part("hub")
         self.up.wait_for_new_part("hub", instead_of=old)
+
+        def has_display():
+            displays = self.up.ask("list", "displays", "--json", check=False)
+            return displays.returncode == 0 and any(display["frame"] for display in json.loads(displays.stdout))
+
+        wait_for(has_display, "the display is connected to the new hub", 10)
 
     def grant(self, *arguments):
         """Lets b use buffers of a; the grant's number."""

@@ -19,7 +19,7 @@ static void become(const struct muntin_spawn *what, pid_t parent, int report) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return;
   if (getppid() != parent) _exit(127);
   if (chdir(what->folder) < 0) return;
-  int input = open("/dev/null", O_RDONLY);
+  int input = what->input < 0 ? open("/dev/null", O_RDONLY) : what->input;
   if (input < 0 || dup2(input, 0) < 0 || dup2(what->output, 1) < 0 || dup2(what->output, 2) < 0) return;
   // 4 is CLOSE_RANGE_CLOEXEC: an inherited descriptor that somebody forgot to mark ends here.
   syscall(SYS_close_range, 3, ~0U, 4);

@@ -80,6 +80,11 @@ class Card3D:
         words = [f"{word & 0xFFFFFFFF:x}" for part in commands for word in part]
         return float(self.ask("submit " + " ".join(_shortened(words))))
 
+    def begin(self, *commands):
+        """Gives a stream without waiting for its fence: there may be none."""
+        words = [f"{word & 0xFFFFFFFF:x}" for part in commands for word in part]
+        self._console.send("submit " + " ".join(_shortened(words)))
+
     def transfer(self, direction, handle, box, level=0, offset=0):
         self.ask(f"{direction} {handle} {level} {offset} " + " ".join(map(str, box)))
 

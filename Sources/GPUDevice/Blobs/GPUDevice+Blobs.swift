@@ -71,6 +71,7 @@ extension GPUDevice {
     let made = try context.makeBlob(blob, over: pages?.segments ?? [])
     let flags = BlobFlags(rawValue: blob.flags)
     if made.memory == nil, flags.contains(.mappable) {
+      if pages?.segments != nil { renderer.detachBacking(of: blob.resource) }
       renderer.remove(blob.resource)
       throw .noDescriptor(blob.resource)
     }

@@ -122,8 +122,8 @@ let package = Package(
     module(
       "FuzzBodies",
       [
-        "Virtqueue", "VhostUser", "GPUDevice", "GuestChannel", "CrossDomain", "Hub", "HubProtocol", "Supervisor",
-        "WaylandClient", "Buffers", "Platform", "CMuntin",
+        "Virtqueue", "VhostUser", "GPUDevice", "Rendering", "GuestChannel", "CrossDomain", "Hub", "HubProtocol",
+        "Supervisor", "WaylandClient", "Buffers", "Platform", "CMuntin",
       ]),
     tests(of: "VirtioRing", ["CAllocations"]),
     tests(of: "CrossDomain"),

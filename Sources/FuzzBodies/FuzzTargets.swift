@@ -14,9 +14,16 @@ public let fuzzTargets: [String: FuzzBody] = [
   "link": fuzzLink,
   "packedQueue": fuzzPackedQueue,
   "rangeTable": fuzzRangeTable,
+  "rendering": fuzzRendering,
   "splitQueue": fuzzSplitQueue,
   "vhostUserMessages": fuzzVhostUserMessages,
   "vhostUserSession": fuzzVhostUserSession,
   "wayland": fuzzWayland,
   "waylandChannel": fuzzWaylandChannel,
+]
+
+/// Those that need a library of the machine's and may die of it: they have a process of their own. Each takes the inputs of
+/// another target, whose corpus is theirs.
+public let libraryFuzzTargets: [String: FuzzBody] = [
+  "virgl": fuzzVirgl
 ]

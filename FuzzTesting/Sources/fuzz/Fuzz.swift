@@ -24,7 +24,7 @@ private let targetName = getenv("MUNTIN_FUZZ_TARGET").map { String(cString: $0) 
       for name in fuzzTargets.keys.sorted() { print(name) }
       return
     }
-    guard let target = fuzzTargets[name] else {
+    guard let target = fuzzTargets[name] ?? libraryFuzzTargets[name] else {
       print("no such fuzz target: \(name)")
       exit(2)
     }

@@ -77,35 +77,85 @@ final class FuzzRenderer: Renderer {
 }
 
 /// Contexts of such a renderer. Their blobs are of four kinds, by the number: refused, without a descriptor, and, twice, a
-/// page behind the begin of a file.
+/// page behind the begin of a file. Fences are done at once, or when ``finishSome()`` is called.
 final class FuzzRenderedContexts: ContextKind {
   let capset: UInt32 = 2
   let capsetVersion: UInt32 = 1
   let capsetBytes: [UInt8] = [1]
-  let maximumCommandByteCount = 256
+  let maximumCommandByteCount: Int
   let isDefault = true
   private let renderer: FuzzRenderer
+  private let owesFences: Bool
+  private var owed: [() -> Void] = []
+  /// Those that live.
+  fileprivate(set) var count = 0
 
-  init(_ renderer: FuzzRenderer) {
+  init(_ renderer: FuzzRenderer, maximumCommandByteCount: Int = 256, owesFences: Bool = false) {
     self.renderer = renderer
+    self.maximumCommandByteCount = maximumCommandByteCount
+    self.owesFences = owesFences
   }
 
-  func makeContext(_ access: ContextAccess) throws(GPUError) -> any GuestContext { FuzzRenderedContext(renderer) }
+  func makeContext(_ access: ContextAccess) throws(GPUError) -> any GuestContext {
+    count += 1
+    return FuzzRenderedContext(renderer, self, access)
+  }
+
+  fileprivate func owe(_ finish: @escaping () -> Void) -> FenceState {
+    guard owesFences else { return .done }
+    owed.append(finish)
+    return .pending
+  }
+
+  /// The older half of the fences that wait is done.
+  func finishSome() {
+    let done = owed.prefix((owed.count + 1) / 2)
+    owed.removeFirst(done.count)
+    for finish in done { finish() }
+  }
 }
 
 private final class FuzzRenderedContext: GuestContext {
   private let renderer: FuzzRenderer
+  private let contexts: FuzzRenderedContexts
+  private let access: ContextAccess
+  private var isAlive = true
 
-  init(_ renderer: FuzzRenderer) {
+  init(_ renderer: FuzzRenderer, _ contexts: FuzzRenderedContexts, _ access: ContextAccess) {
     self.renderer = renderer
+    self.contexts = contexts
+    self.access = access
   }
 
   let usesRenderer = true
-  func submit(_ commands: UnsafeRawBufferPointer) throws(GPUError) {}
-  func fence(_ fence: FenceID, ring: UInt8) -> FenceState { .done }
+
+  func submit(_ commands: UnsafeRawBufferPointer) throws(GPUError) {
+    precondition(isAlive && !commands.isEmpty && commands.count <= contexts.maximumCommandByteCount)
+    // The first word may be anything; some streams are refused.
+    guard commands[0] != 0xff else { throw .renderer("commands") }
+  }
+
+  func attached(_ resource: ResourceID) { precondition(isAlive, "the context is gone") }
+  func detached(_ resource: ResourceID) { precondition(isAlive, "the context is gone") }
+
+  func fence(_ fence: FenceID) -> FenceState {
+    let access = access
+    return contexts.owe { access.finishFences(through: fence) }
+  }
+
+  func fence(_ fence: FenceID, ring: UInt8) -> FenceState {
+    let access = access
+    return contexts.owe { access.finishFences(ring: ring, through: fence) }
+  }
+
   func rendersBlob(_ number: UInt64) -> Bool { number != 0 }
   func memory(ofBlob number: UInt64, byteCount: UInt64) throws(GPUError) -> HostMemory { throw .unknownBlob(number) }
-  func destroyed() {}
+
+  func destroyed() {
+    precondition(isAlive, "destroyed twice")
+    isAlive = false
+    contexts.count -= 1
+  }
 
   func makeBlob(
     _ blob: Command.CreateBlob, over pages: [UnsafeMutableRawBufferPointer]

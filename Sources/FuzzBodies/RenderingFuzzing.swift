@@ -5,13 +5,10 @@ import Virtqueue
 
 /// Drives a card with 3D commands in any order; a renderer that draws nothing minds what reaches it.
 @Sendable public func fuzzRendering(_ input: UnsafeRawBufferPointer) {
-  let renderer = NullRenderer()
-  let host = RenderingHost(renderer: renderer, kinds: [renderer]) { choice in
-    renderer.isRefusing = choice & 3 == 3
-    renderer.finishSome()
-  }
-  fuzzRendering(input, by: host)
-  precondition(renderer.isEmpty, "something outlived the reset")
+  let renderer = FuzzRenderer()
+  let contexts = FuzzRenderedContexts(renderer, maximumCommandByteCount: 8192, owesFences: true)
+  fuzzRendering(input, by: RenderingHost(renderer: renderer, kinds: [contexts]) { _ in contexts.finishSome() })
+  precondition(renderer.isEmpty && contexts.count == 0, "something outlived the reset")
 }
 
 /// What a card draws with, for a fuzzer's input.

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "dmabuf.h"
+#include "sandbox.h"
 
 // ---- memory files ----
 
@@ -76,6 +77,8 @@ struct muntin_spawn {
   const char *folder;
   /// Becomes the child's standard output and standard error; its standard input is /dev/null.
   int output;
+  /// Becomes the child's descriptor 3; negative: none.
+  int inherited;
 };
 /// Starts a program in a process group of its own, with no other descriptor and no signal blocked or ignored. The kernel
 /// kills it when the calling thread ends. Its process id, or negative with errno when it could not be started.

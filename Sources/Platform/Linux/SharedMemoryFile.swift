@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Synchronization
 
 /// A new memory file (memfd): zeroed, its size sealed for good, so that nobody who gets a descriptor of it can shrink it
 /// under a reader or let it grow; other users cannot open it for writing by way of /proc.
@@ -37,9 +38,19 @@ extension SharedMemory {
   /// writable.
   public static func reopenReadOnly(_ raw: Int32) throws(SystemError) -> FileDescriptor {
     let copy = open("/proc/self/fd/\(raw)", O_RDONLY | O_CLOEXEC)
-    guard copy >= 0 else { throw .last("open /proc/self/fd") }
-    return FileDescriptor(adopting: copy)
+    if copy >= 0 { return FileDescriptor(adopting: copy) }
+    let failure = SystemError.last("open /proc/self/fd")
+    if failure.code == EACCES, let other = reopener.withLock({ $0 }) { return try other(raw) }
+    throw failure
   }
+
+  /// Opens a descriptor's file again for reading.
+  public typealias Reopener = @Sendable (Int32) throws(SystemError) -> FileDescriptor
+
+  private static let reopener = Mutex<Reopener?>(nil)
+
+  /// Says who opens files again that this process may not open: files that have a name, in a process that shut itself in.
+  public static func whoReopens(_ open: @escaping Reopener) { reopener.withLock { $0 = open } }
 
   /// Takes all pages out of the file, which keeps its size: its memory is free, and reads as zeros wherever it is mapped.
   public static func punch(_ raw: Int32, count: Int) throws(SystemError) {

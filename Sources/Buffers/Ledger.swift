@@ -13,6 +13,8 @@ public final class Ledger {
     case imported
     /// What is kept about the guest's things: lists of pages.
     case bookkeeping
+    /// What a renderer took to draw for the guest: measured, not charged before it is taken.
+    case rendering
   }
 
   /// Things that are counted.
@@ -77,6 +79,16 @@ public final class Ledger {
   /// Throws when so many more of a thing may not be had. Nothing changes.
   public func check(_ item: Item, _ count: Int = 1) throws(OverLimit) { try check(.items(item), count) }
 
+  /// Throws when no more may be drawn: the renderer has what it may have.
+  public func checkRendering() throws(OverLimit) { try check(.bytes(.rendering), 1) }
+
+  /// A renderer has been measured: what it took, which may be more than its limit.
+  public func noteRendering(_ byteCount: Int) {
+    guard byteCount != totals.rendering else { return }
+    totals.rendering = byteCount
+    changed?()
+  }
+
   /// Counts waiting commands, or that so many fewer wait: ``check(_:_:)`` has let those pass that can be refused. Nobody
   /// is told that this has changed, because it does with every frame.
   public func noteWaiting(_ change: Int) {
@@ -128,6 +140,7 @@ extension Ledger {
       case .bytes(.hostAllocated): "host_memory"
       case .bytes(.imported): "imported"
       case .bytes(.bookkeeping): "bookkeeping"
+      case .bytes(.rendering): "rendering"
       case .items(.buffers): "buffers"
       case .items(.contexts): "contexts"
       case .items(.descriptors): "descriptors"
@@ -142,6 +155,7 @@ extension Ledger {
       case .bytes(.hostAllocated): "bytes of host memory"
       case .bytes(.imported): "bytes of imported memory"
       case .bytes(.bookkeeping): "bytes of bookkeeping"
+      case .bytes(.rendering): "bytes of a renderer's memory"
       case .items(.buffers): "buffers"
       case .items(.contexts): "contexts"
       case .items(.descriptors): "descriptors"

@@ -8,6 +8,8 @@ public struct LedgerAmounts: Hashable, Sendable {
   public var imported: Int
   /// Bytes of page lists and the like.
   public var bookkeeping: Int
+  /// Bytes that a renderer took.
+  public var rendering: Int
   /// Buffers.
   public var buffers: Int
   /// Contexts.
@@ -19,13 +21,14 @@ public struct LedgerAmounts: Hashable, Sendable {
 
   /// A number for each line.
   public init(
-    guestMemory: Int, hostAllocated: Int, imported: Int, bookkeeping: Int, buffers: Int, contexts: Int,
-    descriptors: Int, commands: Int
+    guestMemory: Int, hostAllocated: Int, imported: Int, bookkeeping: Int, rendering: Int = 0,
+    buffers: Int, contexts: Int, descriptors: Int, commands: Int
   ) {
     self.guestMemory = guestMemory
     self.hostAllocated = hostAllocated
     self.imported = imported
     self.bookkeeping = bookkeeping
+    self.rendering = rendering
     self.buffers = buffers
     self.contexts = contexts
     self.descriptors = descriptors
@@ -38,13 +41,13 @@ public struct LedgerAmounts: Hashable, Sendable {
 
   /// No limit.
   public static let unlimited = LedgerAmounts(
-    guestMemory: .max, hostAllocated: .max, imported: .max, bookkeeping: .max, buffers: .max, contexts: .max,
-    descriptors: .max, commands: .max)
+    guestMemory: .max, hostAllocated: .max, imported: .max, bookkeeping: .max, rendering: .max,
+    buffers: .max, contexts: .max, descriptors: .max, commands: .max)
 
   /// What a VM may have unless somebody says otherwise: 256 MiB of the host's memory, what its own memory allows.
   public static let usualLimits = LedgerAmounts(
-    guestMemory: .max, hostAllocated: 256 << 20, imported: 1 << 30, bookkeeping: 64 << 20, buffers: 65_536,
-    contexts: 1024, descriptors: 16_384, commands: 1024)
+    guestMemory: .max, hostAllocated: 256 << 20, imported: 1 << 30, bookkeeping: 64 << 20, rendering: 1 << 30,
+    buffers: 65_536, contexts: 1024, descriptors: 16_384, commands: 1024)
 
   /// What a program may have unless somebody says otherwise: 1 GiB in buffers that it offers, 4 GiB of others'.
   public static let usualApplicationLimits: LedgerAmounts = {
@@ -68,6 +71,7 @@ public struct LedgerAmounts: Hashable, Sendable {
       case .bytes(.hostAllocated): hostAllocated
       case .bytes(.imported): imported
       case .bytes(.bookkeeping): bookkeeping
+      case .bytes(.rendering): rendering
       case .items(.buffers): buffers
       case .items(.contexts): contexts
       case .items(.descriptors): descriptors
@@ -80,6 +84,7 @@ public struct LedgerAmounts: Hashable, Sendable {
       case .bytes(.hostAllocated): hostAllocated = newValue
       case .bytes(.imported): imported = newValue
       case .bytes(.bookkeeping): bookkeeping = newValue
+      case .bytes(.rendering): rendering = newValue
       case .items(.buffers): buffers = newValue
       case .items(.contexts): contexts = newValue
       case .items(.descriptors): descriptors = newValue

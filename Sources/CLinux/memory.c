@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <link.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -30,3 +31,5 @@ static int release_object(struct dl_phdr_info *object, size_t size, void *nothin
 }
 
 void muntin_release_program_pages(void) { dl_iterate_phdr(release_object, NULL); }
+
+void muntin_give_back_free(void) { malloc_trim(0); }

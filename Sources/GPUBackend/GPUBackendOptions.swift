@@ -40,6 +40,8 @@ public struct GPUBackendOptions: Sendable {
   public var vmmMapsReadOnly = false
   /// What draws in 3D for the guest; nil: nothing does.
   public var rendering: VirglOptions?
+  /// How long what the renderer does may take before it counts as hung, and the process ends.
+  public var hangLimit = Duration.seconds(10)
   /// The socket of the Wayland compositor that the guest's programs may open channels to; nil: none.
   public var waylandPath: String?
 

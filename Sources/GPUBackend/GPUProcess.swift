@@ -58,6 +58,7 @@ public final class GPUProcess {
       configuration: configuration, sink: sink,
       contextKinds: (renderer?.kinds ?? []) + Self.contextKinds(options, sandbox, loop: loop, log: log),
       renderer: renderer)
+    try renderer?.charge(device.ledger, on: loop)
     backend = VhostUserBackend(device: device, loop: loop)
     hub?.sink.device = device
     if let client = hub?.client {
@@ -110,8 +111,21 @@ public final class GPUProcess {
     guard let wanted = options.rendering else { return nil }
     let renderer = try VirglRenderer(wanted) { line in log.info("virglrenderer", ["says": "\(line)"]) }
     try renderer.attach(to: loop)
+    try watch(renderer, for: options.hangLimit, vm: options.vmName, loop: loop)
     log.info("3D", ["driver": "\(renderer.driver.name)", "capsets": "\(renderer.kinds.map(\.capset))"])
     return renderer
+  }
+
+  /// A renderer that hangs takes its process with it, which is all that reaches a VMM whose card hangs: its guest finds
+  /// the card gone, as after a crash, and the hub shows that the VM shows nothing.
+  private static func watch(
+    _ renderer: VirglRenderer, for limit: Duration, vm: String, loop: EventLoop
+  ) throws(SystemError) {
+    let seconds = limit.components.seconds
+    let words = "error: the renderer of VM \(vm) hangs: nothing done for \(seconds) s (--hang-seconds); ending"
+    let watch = try HangWatch(limit: limit, words: words)
+    loop.hangWatch = watch
+    renderer.expectProgress(within: limit, on: loop) { watch.end() }
   }
 
   /// What the guest's programs can open contexts of.

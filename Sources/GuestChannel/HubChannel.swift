@@ -47,6 +47,8 @@ final class HubChannel: ChannelService {
   /// Other VMs' memory, of the buffer that comes next.
   private var files: VMFiles = [:]
   private var outbox: [Outgoing] = []
+  /// When the card gives up waiting for readers of pages that the guest takes back.
+  private var deadlines: [BufferID: EventLoop.TimerToken] = [:]
   /// What was asked for and is not answered yet.
   private var acquisitions: [UInt64: Acquisition] = [:]
   /// Called with true when the channel is to be kept although its program has gone, with false when it is over.
@@ -180,11 +182,16 @@ final class HubChannel: ChannelService {
     guard let export = exports.recall(id) else { return }
     ownRequests += 1
     post(.application(.withdraw(id)), 0)
-    reach?.loop.schedule(at: .now + Self.patience) { [weak self, weak export] in
+    deadlines[id] = reach?.loop.schedule(after: Self.patience) { [weak self, weak export] in
       guard let self, let export else { return }
+      deadlines[id] = nil
       exports.giveUp(export)
       endIfNothingIsLeft()
     }
+  }
+
+  private func cancelDeadline(of id: BufferID) {
+    if let timer = deadlines.removeValue(forKey: id) { reach?.loop.cancel(timer) }
   }
 
   /// Whether it answers a request of the card's own.
@@ -278,6 +285,7 @@ final class HubChannel: ChannelService {
     screens.closeAll()
     imports.takeAllAway()
     exports.removeAll()
+    for id in deadlines.keys { cancelDeadline(of: id) }
     if isClosed { lingers(false) } else { ready() }
   }
 }
@@ -312,6 +320,7 @@ extension HubChannel: HubConnectionHandler {
     case .bufferFreed(let id):
       answers?.drop(id)
       exports.remove(id)
+      cancelDeadline(of: id)
       tell(message, serial)
       endIfNothingIsLeft()
     case .application(.bufferRevoked(let id)):

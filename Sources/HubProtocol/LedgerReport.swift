@@ -30,7 +30,7 @@ public struct LedgerReport: Equatable, Sendable {
 
 extension LedgerReport {
   /// Bytes on the wire.
-  static let byteCount = 144
+  static let byteCount = 160
 
   init(_ reader: inout WireReader) throws(ProtocolError) {
     totals = try LedgerAmounts(&reader)

@@ -109,6 +109,14 @@ enum ArgumentValue {
     }
     return number
   }
+
+  static func hangSeconds(_ text: String) throws -> Int {
+    let range = Configuration.hangSeconds
+    guard let seconds = Int(text), range.contains(seconds) else {
+      throw ValidationError("give \(range.lowerBound) to \(range.upperBound) seconds")
+    }
+    return seconds
+  }
 }
 
 /// Where the hub is.

@@ -57,6 +57,9 @@ public final class EventLoop {
 
   private var busy = BusyPoll()
 
+  /// Ends the process when a turn of this loop takes too long.
+  public var hangWatch: HangWatch?
+
   /// The longest to go on looking for the next event after one, before the thread sleeps. A peer that sends request
   /// after request finds the thread awake; nothing is spent while nothing happens, or while events are far apart.
   public var busyPoll: Duration {
@@ -147,8 +150,10 @@ public final class EventLoop {
 
   /// Waits for events, at most `timeout` (nil: until something happens), and handles what there is.
   public func runOnce(timeout: Duration?) throws(SystemError) {
+    hangWatch?.rest()
     let count = wait(waitLimit(timeout))
     if count < 0 && errno != EINTR { throw .last(Poller.waitCall) }
+    hangWatch?.begin()
     isBusy = count > 0
     for index in 0..<max(0, Int(count)) { deliver(poller.event(index)) }
     fireTimers()

@@ -1,4 +1,5 @@
 import GPUDevice
+import Platform
 
 /// Fences that the library has yet to finish, by numbers of our own: a guest's may be any, and repeat.
 struct FenceTable {
@@ -13,8 +14,27 @@ struct FenceTable {
     let ring: UInt8
   }
 
-  private var device: [Fence] = []
-  private var rings: [Ring: [Fence]] = [:]
+  /// Fences that are done one after the other.
+  private struct Timeline {
+    private var fences: [Fence] = []
+    /// Since when all that is before the first one is done.
+    private(set) var since = MonotonicTime(nanoseconds: 0)
+
+    var first: Fence? { fences.first }
+
+    mutating func append(_ fence: Fence) {
+      if fences.isEmpty { since = .now }
+      fences.append(fence)
+    }
+
+    mutating func removeFirst() -> Fence {
+      since = .now
+      return fences.removeFirst()
+    }
+  }
+
+  private var device = Timeline()
+  private var rings: [Ring: Timeline] = [:]
   private var lastDeviceNumber: UInt32 = 0
   private var lastRingNumber: UInt64 = 0
 
@@ -35,7 +55,8 @@ struct FenceTable {
   }
 
   mutating func append(_ id: FenceID, _ number: UInt64, _ access: ContextAccess, ring: UInt8) {
-    rings[Ring(context: access.id, ring: ring), default: []].append(Fence(id: id, access: access, number: number))
+    rings[Ring(context: access.id, ring: ring), default: Timeline()].append(
+      Fence(id: id, access: access, number: number))
   }
 
   /// The oldest fence that is done when this one is. Numbers start again after 2^32.
@@ -54,5 +75,11 @@ struct FenceTable {
   /// A context has gone: nobody waits on its rings.
   mutating func removeAll(of context: ContextID) {
     for key in rings.keys where key.context == context { rings[key] = nil }
+  }
+
+  /// Since when the fence that has been next to be done for the longest time has been that; nil when none waits.
+  var waitsSince: MonotonicTime? {
+    let waiting = rings.values.filter { $0.first != nil }.map(\.since)
+    return (device.first == nil ? waiting : waiting + [device.since]).min()
   }
 }

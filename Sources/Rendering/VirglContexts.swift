@@ -39,6 +39,7 @@ final class VirglContexts: ContextKind {
   var isDefault: Bool { source == .virgl2 }
 
   func makeContext(_ access: ContextAccess) throws(GPUError) -> any GuestContext {
+    do throws(Ledger.OverLimit) { try access.ledger?.checkRendering() } catch { throw .overLimit(error) }
     let name = "muntin"
     let code = renderer.library.context_create_with_flags(
       access.id.rawValue, source.rawValue, UInt32(name.utf8.count), name)
@@ -83,5 +84,6 @@ final class VirglContext: GuestContext {
   func destroyed() {
     renderer.fences.removeAll(of: access.id)
     renderer.library.context_destroy(access.id.rawValue)
+    renderer.noteWork()
   }
 }

@@ -19,7 +19,10 @@ extension VirglRenderer: Renderer {
   }
 
   /// RESOURCE_UNREF.
-  public func remove(_ id: ResourceID) { library.resource_unref(id.rawValue) }
+  public func remove(_ id: ResourceID) {
+    library.resource_unref(id.rawValue)
+    noteWork()
+  }
 
   /// RESOURCE_ATTACH_BACKING: the library keeps a list of the pages.
   public func attachBacking(_ segments: [UnsafeMutableRawBufferPointer], to id: ResourceID) throws(GPUError) {

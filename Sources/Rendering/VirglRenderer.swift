@@ -21,6 +21,8 @@ public final class VirglRenderer {
   var backings: [ResourceID: UnsafeMutableBufferPointer<iovec>] = [:]
   private var contextKinds: [VirglContexts] = []
   private var watch: EventLoop.Token?
+  private var fenceWatch: FenceWatch?
+  private var memory: RenderingMemory?
 
   /// Loads and starts the library; files, threads and descriptors that it needs are there afterwards.
   ///
@@ -84,6 +86,15 @@ public final class VirglRenderer {
     watch = try loop.watch(descriptor, for: .readable) { [library] _ in library.poll() }
   }
 
+  /// Calls `hung` when for so long nothing has been done of what the guest waits for.
+  public func expectProgress(
+    within limit: Duration, on loop: EventLoop, otherwise hung: @escaping () -> Void
+  ) {
+    let watch = FenceWatch(limit: limit, loop: loop, hung: hung)
+    watch.waitsSince = { [unowned self] in fences.waitsSince }
+    fenceWatch = watch
+  }
+
   private func finished(_ number: UInt32) {
     while let fence = fences.removeFirst(through: number) { fence.access.finishFences(through: fence.id) }
   }
@@ -100,6 +111,7 @@ public final class VirglRenderer {
     let number = fences.nextDeviceNumber()
     guard library.create_fence(Int32(bitPattern: number), access.id.rawValue) == 0 else { return .done }
     fences.append(id, number, access)
+    fenceWatch?.began()
     return .pending
   }
 
@@ -109,10 +121,22 @@ public final class VirglRenderer {
     let isMergeable = UInt32(VIRGL_RENDERER_FENCE_FLAG_MERGEABLE)
     guard library.context_create_fence(access.id.rawValue, isMergeable, UInt32(ring), number) == 0 else { return .done }
     fences.append(id, number, access, ring: ring)
+    fenceWatch?.began()
     return .pending
   }
 
+  // MARK: Memory
+
+  /// From now on what the library takes stands in a ledger, and is limited.
+  public func charge(_ ledger: Ledger, on loop: EventLoop) throws(SystemError) {
+    memory = try RenderingMemory(ledger, loop: loop)
+  }
+
+  /// Something has been done that may have taken memory or given it back.
+  func noteWork() { memory?.noteWork() }
+
   func check(_ code: Int32, _ what: String) throws(GPUError) {
+    noteWork()
     guard code == 0 else { throw .renderer("\(what) (\(code))") }
   }
 }

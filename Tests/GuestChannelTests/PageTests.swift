@@ -53,10 +53,7 @@ import Virtqueue
     #expect(!a.guest.done.contains(unref), "a reader may still look at the pages")
     #expect(try a.guest.run(.resourceCreate2D(ResourceID(rawValue: 70), format: 2, size: Self.size)) == .okNoData)
     try a.guest.wait { a.guest.done.contains(unref) }
-    guard case .application(.retired(id, _)) = try b.told() else {
-      Issue.record("the reader was told something else")
-      return
-    }
+    try b.expectRetired(id)
     #expect(picture.bytes.allSatisfy { $0 == 0 })
     #expect(a.guest.device.ledger.totals.guestMemory == 0)
     guard case .application(.bufferWanted) = try a.told(), case .bufferFreed(id) = try a.told() else {
@@ -73,10 +70,7 @@ import Virtqueue
     let b = try GuestProgram(try world.guest("b"), context: 1)
     let picture = try b.acquire("map", of: "a", resource: 9, at: 0, wantsUpdates: true)
     try a.guest.loseMemory()
-    guard case .application(.retired(id, _)) = try b.told() else {
-      Issue.record("the reader was told something else")
-      return
-    }
+    try b.expectRetired(id)
     #expect(picture.bytes.allSatisfy { $0 == 0 })
   }
 
@@ -98,10 +92,7 @@ import Virtqueue
     let b = try GuestProgram(try world.guest("b"), context: 1)
     let picture = try b.acquire("map", of: "a", resource: 9, at: 0, wantsUpdates: true)
     #expect(try a.guest.run(.contextDestroy, context: 1) == .okNoData)
-    guard case .application(.retired(id, _)) = try b.told() else {
-      Issue.record("the reader was told something else")
-      return
-    }
+    try b.expectRetired(id)
     #expect(picture.bytes.allSatisfy { $0 == 0 })
   }
 

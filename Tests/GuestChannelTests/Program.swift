@@ -119,6 +119,12 @@ final class GuestProgram {
   /// What is told without being asked for.
   func told() throws -> Message { heard.isEmpty ? try hear().message : heard.removeFirst().message }
 
+  /// The next thing told is that a buffer is not there any more.
+  func expectRetired(_ id: BufferID) throws {
+    let message = try told()
+    guard case .application(.retired(id, _)) = message else { throw Failure.unexpected(message) }
+  }
+
   // MARK: Buffers
 
   /// Offers a fresh picture; its bytes as the guest sees them.

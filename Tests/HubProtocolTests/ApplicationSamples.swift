@@ -7,7 +7,8 @@ extension MessageSamples {
   static let property = BufferProperty("camera", "front")!
   static let ledger = LedgerReport(
     totals: LedgerAmounts(
-      guestMemory: 1, hostAllocated: 2, imported: 3, bookkeeping: 4, buffers: 5, contexts: 6, descriptors: 7,
+      guestMemory: 1, hostAllocated: 2, imported: 3, bookkeeping: 4, rendering: 11, buffers: 5, contexts: 6,
+      descriptors: 7,
       commands: 8),
     promised: 9, limits: .usualLimits, pixelsCopied: 10)
   static let constraints: Constraints = {
@@ -44,7 +45,7 @@ extension MessageSamples {
 
   /// Those of section 8.
   static let applications: [(message: Message, documented: Int, descriptor: Bool)] = [
-    (.vmLedger(ledger), 160, false),
+    (.vmLedger(ledger), 176, false),
     (.application(.bufferRevoked(id)), 32, false),
     (.application(.offer(BufferOffer(buffer: buffer, memory: ranges))), 176, true),
     (

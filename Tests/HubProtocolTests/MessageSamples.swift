@@ -110,7 +110,7 @@ enum MessageSamples {
       (.screenshot(name), 80, false),
       (.screenshot(nil), 80, false),
       (.listEnd(count: 3, next: 1 << 40), 32, false),
-      (.vmRecord(vm), 416, false),
+      (.vmRecord(vm), 432, false),
       (.bufferRecord(bufferRecord), 376, false),
       (.displayRecord(displayRecord), 232, false),
       (.clientRecord(client), 120, false),

@@ -14,6 +14,7 @@ import Testing
     (["gpu", "--fd", "77"], "descriptor 77 is not open"),
     (["gpu", "--fd", "x"], "give the number of an open socket"),
     (["gpu", "--socket-path", "/tmp/x", "--render-node", "/dev/dri/renderD128"], "no effect without --virgl"),
+    (["gpu", "--socket-path", "/tmp/x", "--virgl", "--hang-seconds", "0"], "1 to 3600 seconds"),
     (["gpu", "--socket-path", "/tmp/x", "--size", "0x0"], "32 to 8192 each, such as 1280x800"),
     (["gpu", "--socket-path", "/tmp/x", "--memory-limit", "lots"], "such as 512K, 256M or 1GiB"),
     (["gpu", "--socket-path", "/tmp/x", "--allocate", "both"], "guest or host"),

@@ -91,13 +91,13 @@ import Testing
         + #""memory_used":3145728,"pixels_copied":99,"buffers":2,"flushes":42,"scanouts":[{"scanout":0,"on":true,"mode":"960x720","#
         + #""shown":"1024x768","flushes":42},{"scanout":1,"on":false,"mode":"640x480","shown":null,"flushes":0}],"ledger":{"#
         + #""guest_memory":{"used":8192,"limit":null},"host_memory":{"used":3145728,"limit":268435456},"#
-        + #""imported":{"used":1024,"limit":1073741824},"bookkeeping":{"used":48,"limit":67108864},"#
+        + #""imported":{"used":1024,"limit":1073741824},"bookkeeping":{"used":48,"limit":67108864},"rendering":{"used":0,"limit":1073741824},"#
         + #""buffers":{"used":3,"limit":65536},"contexts":{"used":1,"limit":1024},"#
         + #""descriptors":{"used":4,"limit":16384},"commands":{"used":2,"limit":1024},"promised":4096}},"#
         + #"{"name":"b","state":"expected","pid":null,"socket":"","memory_limit":null,"memory_used":0,"pixels_copied":0,"buffers":0,"#
         + #""flushes":0,"scanouts":[],"ledger":{"guest_memory":{"used":0,"limit":null},"#
         + #""host_memory":{"used":0,"limit":null},"imported":{"used":0,"limit":null},"#
-        + #""bookkeeping":{"used":0,"limit":null},"buffers":{"used":0,"limit":null},"#
+        + #""bookkeeping":{"used":0,"limit":null},"rendering":{"used":0,"limit":null},"buffers":{"used":0,"limit":null},"#
         + #""contexts":{"used":0,"limit":null},"descriptors":{"used":0,"limit":null},"#
         + #""commands":{"used":0,"limit":null},"promised":0}}]"#)
   }

@@ -37,6 +37,7 @@ let fullConfiguration = """
   venus = true
   render_node = "/dev/dri/renderD128"
   sandbox = "log"
+  hang_seconds = 5
   share_displays = true
   limits = { buffers = 100, imported = "1G", guest_memory = 4096 }
   command = [
@@ -153,7 +154,7 @@ func error(in text: String) -> ConfigurationError? {
       alpha.allocation == .host && alpha.heap == "system" && alpha.hostVisible == 1 << 30
         && alpha.blobAlignment == .pages16K && alpha.channel == .hub && alpha.sharesDisplays
         && alpha.wayland == "/etc/muntin/wayland-0")
-    #expect(alpha.hasVirgl && alpha.hasVenus && alpha.renderNode == "/dev/dri/renderD128")
+    #expect(alpha.hasVirgl && alpha.hasVenus && alpha.renderNode == "/dev/dri/renderD128" && alpha.hangSeconds == 5)
     #expect(alpha.sandbox == .log)
     #expect(alpha.limits == ["buffers": 100, "imported": 1 << 30, "guest_memory": 4096])
     #expect(
@@ -248,6 +249,7 @@ func error(in text: String) -> ConfigurationError? {
     (configuration(machine: "channel = \"hub\"\nhost_visible = \"0\""), 10, "channel needs a host-visible region"),
     (configuration(machine: "wayland = \"w\"\nhost_visible = \"0\""), 10, "wayland needs a host-visible region"),
     (configuration(machine: "render_node = \"/dev/dri/renderD128\""), 10, "virgl"),
+    (configuration(machine: "hang_seconds = 0"), 10, "\"hang_seconds\" cannot be 0; it takes 1 to 3600"),
     (configuration(machine: "wayland = \"\""), 10, "it takes a path"),
     (configuration(machine: "wayland = \"/\(String(repeating: "w", count: 107))\""), 10, "of at most 107 bytes"),
     (configuration(machine: "memory_limit = 1.5"), 10, "is a number with a fraction"),

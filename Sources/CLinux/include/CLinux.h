@@ -29,6 +29,8 @@ enum {
 
 /// madvise(MADV_DONTNEED) on the parts of this program and its libraries that are mapped without write permission.
 void muntin_release_program_pages(void);
+/// malloc_trim(3) of all that is free.
+void muntin_give_back_free(void);
 
 // ---- event loop ----
 

@@ -41,6 +41,19 @@ int muntin_fault_happened(int slot);
 /// Ends the guard; call before the memory is unmapped.
 void muntin_fault_unguard(int slot);
 
+// ---- a loop that does not come back (hang.c) ----
+
+enum { MUNTIN_HANG_STATUS = 70 };
+/// From now on work that takes longer ends the process: `words` go to standard error, and the exit status is
+/// MUNTIN_HANG_STATUS. Once in a process; uses SIGALRM. -1 with errno EBUSY or that of timer_create(2).
+int muntin_hang_watch(int64_t nanoseconds, const char *words);
+/// Work begins on the watched thread; what was begun is over.
+void muntin_hang_begin(void);
+/// The watched thread is at rest.
+void muntin_hang_rest(void);
+/// Ends the process as work that takes too long does.
+void muntin_hang_end(void) __attribute__((noreturn));
+
 // ---- large copies (streaming.c) ----
 
 enum { MUNTIN_STREAM_LANES = 4 };

@@ -8,7 +8,7 @@ import Platform
 /// loop uses it, no other.
 final class Connector: @unchecked Sendable {
   /// How long an answer is waited for: connecting does not wait for anybody.
-  private static let patience: Int32 = 2000
+  private static let patience: Int32 = 500
 
   private let plan: ConnectorPlan
   private let child: ChildProcess

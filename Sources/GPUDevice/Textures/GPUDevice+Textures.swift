@@ -14,6 +14,7 @@ extension GPUDevice {
     let renderer = try renderer(for: .resourceCreate3D)
     try resources.checkNew(description.resource)
     guard let byteCount = renderer.byteCount(of: description) else { throw .invalidSize(description.size) }
+    do throws(Ledger.OverLimit) { try ledger.checkRendering() } catch { throw .overLimit(error) }
     let charge = try resources.charge(Ledger.Demand(byteCount, as: .hostAllocated, isBuffer: true))
     try renderer.create(description)
     resources.add(Texture(description, charge: charge))

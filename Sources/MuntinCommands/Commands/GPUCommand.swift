@@ -103,7 +103,9 @@ struct GPUCommand: ParsableCommand {
     name: .customLong("limit"),
     help: ArgumentHelp(
       "Another limit of the guest's; may be repeated.",
-      discussion: "Bytes: guest_memory, imported, bookkeeping. Counts: buffers, contexts, descriptors, commands.",
+      discussion: """
+        Bytes: guest_memory, imported, bookkeeping, rendering. Counts: buffers, contexts, descriptors, commands.
+        """,
       valueName: "what=amount"),
     transform: ArgumentValue.limit)
   var limits: [ArgumentValue.Limit] = []
@@ -157,6 +159,14 @@ struct GPUCommand: ParsableCommand {
       "Draw in 3D on the GPU of this render node (/dev/dri/...); of use with --virgl or --venus only.",
       valueName: "path"))
   var renderNode: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "With 3D: end when the renderer has done nothing for so long of what the guest waits for.",
+      discussion: "A shader that never ends hangs the card, which is then started again by muntin up. Default: 10.",
+      valueName: "seconds"),
+    transform: ArgumentValue.hangSeconds)
+  var hangSeconds: Int?
 
   @Option(
     help: ArgumentHelp(
@@ -231,6 +241,7 @@ struct GPUCommand: ParsableCommand {
     options.waylandPath = wayland
     options.rendering = rendering
     if let sandbox { options.sandbox = sandbox }
+    if let hangSeconds { options.hangLimit = .seconds(hangSeconds) }
     if let blobAlignment { options.blobAlignment = blobAlignment }
     for limit in limits { options.limits[limit.quantity] = limit.amount }
     try GPUProcess(options, logger: log.logger("muntin.gpu")).run()

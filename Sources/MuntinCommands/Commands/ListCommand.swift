@@ -22,7 +22,7 @@ struct ListCommand: ParsableCommand {
       --json prints an array of objects with these keys, to which later versions only add:
         vms       name, state, pid, socket, memory_limit, memory_used (bytes),
                   buffers, flushes, scanouts: [scanout, on, mode, shown, flushes],
-                  ledger: {guest_memory, host_memory, imported, bookkeeping (bytes), buffers,
+                  ledger: {guest_memory, host_memory, imported, bookkeeping, rendering (bytes), buffers,
                   contexts, descriptors, commands: {used, limit}, promised (bytes)}
         buffers   id, owner, owner_kind, name, size, format, stride, bytes, state, leases,
                   images

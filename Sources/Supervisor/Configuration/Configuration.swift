@@ -81,6 +81,8 @@ public struct Configuration: Equatable, Sendable {
     public var hasVirgl = false, hasVenus = false
     /// The node of the GPU for that; nil: Mesa's software driver.
     public var renderNode: String?
+    /// After how many seconds its renderer counts as hung; nil for the back-end's own.
+    public var hangSeconds: Int?
     /// The socket of the Wayland compositor in which programs of its guest may have windows; nil: none.
     public var wayland: String?
     /// How far its card shuts itself in: the back-end's words for it; nil for the back-end's own choice.
@@ -196,6 +198,8 @@ public struct Configuration: Equatable, Sendable {
   public static let layers = -1000...1000
   /// The frame rates of a display.
   public static let refreshRates = 1...240
+  /// Seconds after which a renderer may count as hung.
+  public static let hangSeconds = 1...3600
   /// The largest host-visible region, in bytes.
   public static let maximumWindow = 1 << 40
   /// What the name of a heap is, for messages.

@@ -13,6 +13,8 @@ public struct PartPlan: Equatable, Sendable {
   public var provides: Socket?
   /// The socket that must be there before it starts.
   public var needs: String?
+  /// The most memory that the part and what it starts may take, where the system can say so; nil: what there is.
+  public var memoryMaximum: Int?
 
   /// A socket that a part opens.
   public struct Socket: Equatable, Sendable {
@@ -105,11 +107,25 @@ private struct PartMaker {
     if machine.hasVenus { arguments.append("--venus") }
     if let node = machine.renderNode { arguments += ["--render-node", node] }
     if let sandbox = machine.sandbox { arguments += ["--sandbox", sandbox.rawValue] }
+    if let seconds = machine.hangSeconds { arguments += ["--hang-seconds", "\(seconds)"] }
     if let path = machine.wayland { arguments += ["--wayland", path] }
     for (key, limit) in machine.limits.sorted(by: { $0.key < $1.key }) { arguments += ["--limit", "\(key)=\(limit)"] }
-    return PartPlan(
+    var plan = PartPlan(
       name: "gpu \(machine.name)", command: muntin(arguments), restarts: true,
       provides: .init(path: machine.socket, kind: .stream), needs: hubSocket)
+    plan.memoryMaximum = Self.memoryMaximum(machine)
+    return plan
+  }
+
+  /// What a card that draws in 3D may take: what its guest may have, twice where it is measured late, and itself.
+  private static func memoryMaximum(_ machine: Configuration.Machine) -> Int? {
+    guard machine.hasVirgl || machine.hasVenus else { return nil }
+    let usual = LedgerAmounts.usualLimits
+    let pictures = machine.memoryLimit ?? usual.hostAllocated
+    let rendering = machine.limits[Ledger.Quantity.bytes(.rendering).key] ?? usual.rendering
+    let (sum, overflow) = rendering.multipliedReportingOverflow(by: 2)
+    let (all, overflow2) = sum.addingReportingOverflow(pictures.addingReportingOverflow(256 << 20).partialValue)
+    return overflow || overflow2 || all < 0 ? nil : all
   }
 
   func machine(_ machine: Configuration.Machine) -> PartPlan {

@@ -14,6 +14,7 @@ public final class Supervisor {
   private let waiter: SocketWaiter
   private let parts: [SupervisedPart]
   private let lock: UpLock
+  private let groups: ControlGroups?
   private var whenStopped: (() -> Void)?
 
   /// Takes the plan's sockets: nobody else may use them, and what an earlier run left is removed.
@@ -25,6 +26,7 @@ public final class Supervisor {
     self.logger = logger
     try SocketFiles.makeFolder(for: plan.hubSocket)
     lock = try UpLock(hubSocket: plan.hubSocket)
+    groups = Self.groups(for: plan, logger)
     for socket in plan.parts.compactMap(\.provides) {
       try SocketFiles.makeFolder(for: socket.path)
       try SocketFiles.clear(socket.path, kind: socket.kind)
@@ -38,6 +40,17 @@ public final class Supervisor {
       self.parts = parts
     } catch {
       throw .system(error)
+    }
+  }
+
+  /// Groups for the parts whose memory is limited, where the system lets this process have some.
+  private static func groups(for plan: UpPlan, _ logger: Logger) -> ControlGroups? {
+    guard plan.parts.contains(where: { $0.memoryMaximum != nil }) else { return nil }
+    do throws(SystemError) {
+      return try ControlGroups()
+    } catch {
+      logger.info("no control groups; cards limit their memory themselves", metadata: ["reason": "\(error)"])
+      return nil
     }
   }
 
@@ -104,11 +117,23 @@ public final class Supervisor {
     do {
       let child = try ChildProcess(part.plan.command, output: part.relay.input.raw)
       part.child = child
+      limit(part, child)
       part.token = try loop.watch(child.descriptor.raw, for: .readable) { [weak self] _ in self?.ended(part) }
       logger.info("started", metadata: ["part": "\(part.plan.name)", "pid": "\(child.pid)"])
     } catch {
       logger.error("cannot start", metadata: ["part": "\(part.plan.name)", "error": "\(error)"])
       if part.plan.restarts { startLater(part, after: .zero) }
+    }
+  }
+
+  /// Puts a process whose memory is limited into its group.
+  private func limit(_ part: SupervisedPart, _ child: ChildProcess) {
+    guard let groups, let most = part.plan.memoryMaximum else { return }
+    do throws(SystemError) {
+      if part.group == nil { part.group = try groups.make(part.plan.name, memory: most) }
+      try part.group?.add(child.pid)
+    } catch {
+      logger.warning("memory not limited", metadata: ["part": "\(part.plan.name)", "reason": "\(error)"])
     }
   }
 
@@ -163,6 +188,7 @@ private final class SupervisedPart {
   var plan: PartPlan
   let relay: OutputRelay
   var child: ChildProcess?
+  var group: ControlGroup?
   var token: EventLoop.Token?
   /// The next start, or the remark that the part still waits.
   var timer: EventLoop.TimerToken?

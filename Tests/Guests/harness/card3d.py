@@ -3,7 +3,6 @@
 import struct
 import subprocess
 
-from .console import GuestError
 from .environment import PROJECT
 
 # Commands, objects and what else the streams of virtio-gpu's VIRGL contexts have numbers for.
@@ -57,11 +56,7 @@ class Card3D:
 
     def ask(self, line, seconds=40.0):
         """Gives a command; what it answered after "ok"."""
-        self._console.send(line)
-        match = self._console.read_until(r"(?m)^(ok|error) ?(.*)\n", seconds)
-        if match.group(1) == "error":
-            raise GuestError(f"card3d: {line[:100]}: {match.group(2)}")
-        return match.group(2)
+        return self._console.ask("card3d", line, seconds)
 
     def create(self, width, height=1, target=TEXTURE_2D, format=BGRA, bind=BIND_RENDER_TARGET | BIND_SAMPLER_VIEW, depth=1,
                layers=1, level=0, samples=0, flags=0, byte_count=None):  # fmt: skip

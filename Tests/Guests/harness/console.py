@@ -68,6 +68,15 @@ class Console:
             raise GuestError(f"in the guest, {command!r} ended with {match.group(1)}:\n{self._before[-2000:]}")
         return self._before
 
+    def ask(self, program, line, seconds):
+        """Gives a line to a program that reads the console, and returns what it answered after "ok"."""
+        self.send(line)
+        match = self.read_until(r"(?m)^(ok|error)(?: (.*))?\n", seconds)
+        answer = match.group(2) or ""
+        if match.group(1) == "error":
+            raise GuestError(f"{program}: {line[:100]}: {answer}")
+        return answer
+
     def start(self, command):
         """Starts a command in the guest in the background, with a silent keyboard; its output goes to /tmp/background.log."""
         self.shell(f"(sleep 86400 | {command}) >/tmp/background.log 2>&1 &")
@@ -92,11 +101,7 @@ class Painter:
 
     def ask(self, command, seconds=30.0):
         """Gives a command and returns what it answered after "ok": the milliseconds it took, and more."""
-        self._console.send(command)
-        match = self._console.read_until(r"(?m)^(ok|error) (.*)\n", seconds)
-        if match.group(1) == "error":
-            raise GuestError(f"paint: {command}: {match.group(2)}")
-        return match.group(2)
+        return self._console.ask("paint", command, seconds)
 
     def fill(self, seed):
         return self.ask(f"fill {seed}")

@@ -64,6 +64,7 @@ class Vm:
         ]  # fmt: skip
         self.arguments = arguments + (self._firmware() if firmware else self._boot(large, run)) + list(gpu) + list(extra)
         self.process = None
+        self._has_firmware = firmware
         self._pass_fds = pass_fds
         self._environment = environment
 
@@ -85,6 +86,9 @@ class Vm:
         self.process = Process("qemu", self.arguments, self.folder, self._environment, self._pass_fds)
         wait_for(lambda: self.qmp_path.exists() or not self.process.is_running, "QEMU listens")
         self.process.expect_running()
+        # What is said before somebody listens is lost. Firmware waits for a listener that does not read.
+        if not self._has_firmware:
+            _ = self.console
         return self
 
     def boot(self, seconds=90.0):

@@ -8,8 +8,8 @@
 //     connectors                 number of connectors
 //     memory WHOSE [EXTRA OFFSET]
 //                                what the next buffers are made of: "dumb" (the kernel's choice, as at first), or blobs in
-//                                memory of the "guest" or the "host", whose rows are EXTRA bytes longer than their pixels,
-//                                the first one beginning at byte OFFSET
+//                                memory of the "guest", the "host" or a "vulkan" context, whose rows are EXTRA bytes longer
+//                                than their pixels, the first one beginning at byte OFFSET
 //     use N [WIDTH HEIGHT]       takes connector N (0 is the first), at its preferred mode or the named one;
 //                                those taken before keep showing their pictures
 //     fill SEED                  paints the whole picture and marks it dirty
@@ -40,6 +40,15 @@ struct create_blob {
     uint64_t cmd, blob_id;
 };
 #define CREATE_BLOB DRM_IOWR(DRM_COMMAND_BASE + 0x0a, struct create_blob)
+struct context_parameter {
+    uint64_t name, value;
+};
+struct init_context {
+    uint32_t count, pad;
+    uint64_t parameters;
+};
+#define INIT_CONTEXT DRM_IOWR(DRM_COMMAND_BASE + 0x0b, struct init_context)
+enum { CAPSET_ID = 1, CAPSET_VENUS = 4 };
 enum { BLOB_GUEST = 1, BLOB_HOST3D = 2, BLOB_MAPPABLE = 1, BLOB_SHAREABLE = 2 };
 
 struct buffer {
@@ -63,6 +72,8 @@ static struct buffer cursor;
 
 // What "memory" said: BLOB_GUEST or BLOB_HOST3D; 0 for dumb buffers.
 static uint32_t blobMemory, extraPitch, firstOffset;
+// Whether blobs are made in a context of Vulkan, whose renderer gives them for its own use only.
+static int isVulkan;
 
 static const char *failed(const char *what) {
     static char text[128];
@@ -100,7 +111,7 @@ static const char *createBlob(struct buffer *buffer, uint32_t width, uint32_t he
     uint32_t pitch = width * 4 + extraPitch;
     uint64_t size = ((uint64_t)pitch * height + firstOffset + 4095) & ~4095ull;
     struct create_blob create = {
-        .blob_mem = blobMemory, .size = size, .blob_flags = BLOB_MAPPABLE | BLOB_SHAREABLE};
+        .blob_mem = blobMemory, .size = size, .blob_flags = BLOB_MAPPABLE | (isVulkan ? 0 : BLOB_SHAREABLE)};
     if (request(CREATE_BLOB, &create)) return failed("create blob");
     struct drm_virtgpu_map map = {.handle = create.bo_handle};
     if (request(DRM_IOCTL_VIRTGPU_MAP, &map)) return failed("map blob");
@@ -269,14 +280,25 @@ static const char *countConnectors(char *answer, size_t size) {
     return problem;
 }
 
+static const char *beginVulkan(void) {
+    struct context_parameter capset = {.name = CAPSET_ID, .value = CAPSET_VENUS};
+    struct init_context init = {.count = 1, .parameters = (uintptr_t)&capset};
+    if (request(INIT_CONTEXT, &init)) return failed("init context");
+    isVulkan = 1;
+    blobMemory = BLOB_HOST3D;
+    return NULL;
+}
+
 static const char *setMemory(const char *whose, uint32_t extra, uint32_t offset) {
+    const char *problem = NULL;
     if (!strcmp(whose, "dumb")) blobMemory = 0;
     else if (!strcmp(whose, "guest")) blobMemory = BLOB_GUEST;
     else if (!strcmp(whose, "host")) blobMemory = BLOB_HOST3D;
+    else if (!strcmp(whose, "vulkan")) problem = beginVulkan();
     else return "memory of whom?";
     extraPitch = extra;
     firstOffset = offset;
-    return NULL;
+    return problem;
 }
 
 static const char *obey(const char *line, char *answer, size_t size) {

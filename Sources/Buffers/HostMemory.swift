@@ -5,6 +5,8 @@ import Platform
 public final class HostMemory {
   /// Length in bytes, a multiple of the page size.
   public let byteCount: Int
+  /// Where the bytes begin in the file of the descriptors, a multiple of the page size.
+  public let start: UInt64
   private let source: Source
   private var reading: MemoryMapping?
   private var writing: MemoryMapping?
@@ -26,6 +28,7 @@ public final class HostMemory {
   /// - Throws: the system's error when it has no memory or no descriptor left.
   public init(byteCount: Int, name: String = "muntin") throws(SystemError) {
     self.byteCount = Self.wholePages(byteCount) ?? byteCount
+    start = 0
     source = .own(try SharedMemoryFile(name: name, count: self.byteCount))
     isWritable = true
     gone = {}
@@ -34,11 +37,15 @@ public final class HostMemory {
   /// Somebody else's memory, by a descriptor that can do what the guest may; `gone` is called when nobody here uses it any
   /// more.
   ///
-  /// - Parameter byteCount: whole pages.
+  /// - Parameters:
+  ///   - byteCount: whole pages.
+  ///   - start: where they begin in the file: whole pages, too.
   public init(
-    foreign descriptor: SharedDescriptor, byteCount: Int, isWritable: Bool = true, gone: @escaping () -> Void
+    foreign descriptor: SharedDescriptor, byteCount: Int, from start: UInt64 = 0, isWritable: Bool = true,
+    gone: @escaping () -> Void
   ) {
     self.byteCount = byteCount
+    self.start = start
     self.isWritable = isWritable
     source = .foreign(descriptor)
     self.gone = gone
@@ -95,7 +102,7 @@ public final class HostMemory {
   /// The bytes, mapped for reading at the first call.
   public func bytes() throws(SystemError) -> UnsafeRawBufferPointer {
     if let reading { return reading.bytes }
-    let fresh = try MemoryMapping(descriptor: raw, count: byteCount, access: .readOnly)
+    let fresh = try MemoryMapping(descriptor: raw, offset: start, count: byteCount, access: .readOnly)
     reading = fresh
     return fresh.bytes
   }
@@ -103,7 +110,7 @@ public final class HostMemory {
   /// The bytes, mapped for writing at the first call.
   public func mutableBytes() throws(SystemError) -> UnsafeMutableRawBufferPointer {
     if let writing { return writing.mutableBytes }
-    let fresh = try MemoryMapping(descriptor: raw, count: byteCount, access: .readWrite)
+    let fresh = try MemoryMapping(descriptor: raw, offset: start, count: byteCount, access: .readWrite)
     writing = fresh
     return fresh.mutableBytes
   }

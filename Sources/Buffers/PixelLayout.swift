@@ -25,6 +25,12 @@ public struct PixelLayout: Hashable, Sendable {
     self.offset = offset
   }
 
+  /// The same picture so many bytes further on; nil when its end would not fit `Int.max`.
+  public func moved(by count: UInt64) -> PixelLayout? {
+    let (start, overflow) = offset.addingReportingOverflow(count)
+    return overflow ? nil : PixelLayout(size: size, format: format, stride: stride, offset: start)
+  }
+
   /// Bytes of one row's pixels.
   @inlinable public var rowByteCount: Int { Int(size.width) * Int(format.bytesPerPixel) }
   /// Bytes from the buffer's start to the end of the last pixel.

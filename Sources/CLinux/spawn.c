@@ -19,13 +19,11 @@ static void become(const struct muntin_spawn *what, pid_t parent, int report) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return;
   if (getppid() != parent) _exit(127);
   if (chdir(what->folder) < 0) return;
-  int input = open("/dev/null", O_RDONLY);
+  int input = what->input < 0 ? open("/dev/null", O_RDONLY) : what->input;
   if (input < 0 || dup2(input, 0) < 0 || dup2(what->output, 1) < 0 || dup2(what->output, 2) < 0) return;
   // 4 is CLOSE_RANGE_CLOEXEC: an inherited descriptor that somebody forgot to mark ends here.
   syscall(SYS_close_range, 3, ~0U, 4);
   fcntl(report, F_SETFD, FD_CLOEXEC);
-  if (what->inherited == 3 && fcntl(3, F_SETFD, 0) < 0) return;
-  if (what->inherited > 3 && dup2(what->inherited, 3) < 0) return;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   execvpe(what->program, what->arguments, what->environment);
@@ -40,11 +38,9 @@ pid_t muntin_spawn(const struct muntin_spawn *what) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
   pid_t child = fork();
   if (child == 0) {
-    // Out of the way of descriptor 3.
-    int writing = fcntl(report[1], F_DUPFD_CLOEXEC, 4);
-    if (writing >= 0) become(what, parent, writing);
+    become(what, parent, report[1]);
     int failure = errno;
-    ssize_t written = write(writing >= 0 ? writing : report[1], &failure, sizeof failure);
+    ssize_t written = write(report[1], &failure, sizeof failure);
     _exit(written == sizeof failure ? 127 : 126);
   }
   int failure = errno;

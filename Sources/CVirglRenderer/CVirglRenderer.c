@@ -38,6 +38,7 @@ const struct muntin_virgl_library *muntin_virgl_load(void) {
   LOAD(create_fence);
   LOAD(context_create_fence);
   LOAD(context_get_poll_fd);
+  LOAD(context_poll);
   LOAD(resource_create);
   LOAD(resource_unref);
   LOAD(resource_attach_iov);

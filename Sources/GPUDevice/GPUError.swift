@@ -77,6 +77,8 @@ public enum GPUError: Error, Equatable, Sendable {
   case notGuestMemory(ResourceID)
   /// MAP_BLOB of a blob that is not in the host's memory, or was not made mappable.
   case notMappable(ResourceID)
+  /// A blob in memory of a driver's that no descriptor stands for, where one is needed.
+  case noDescriptor(ResourceID)
   /// MAP_BLOB of a blob that is mapped.
   case mapped(ResourceID)
   /// UNMAP_BLOB of a blob that is not.
@@ -127,8 +129,8 @@ public enum GPUError: Error, Equatable, Sendable {
       .entryUnmapped, .outsideBacking, .unknownCapset, .invalidCursorSize, .isBlob, .noBlob, .isTexture,
       .noTexture, .notFlat, .renderer, .unknownBlobMemory, .unknownBlobFlags, .unknownBlob, .invalidBlobSize,
       .blobBeyondBacking, .pictureBeyondBlob, .unaligned,
-      .notGuestMemory, .notMappable, .outsideWindow, .windowOverlap, .invalidNameLength, .invalidCommandSize,
-      .commandsTruncated, .contextCommand:
+      .notGuestMemory, .notMappable, .noDescriptor, .outsideWindow, .windowOverlap, .invalidNameLength,
+      .invalidCommandSize, .commandsTruncated, .contextCommand:
       .invalidParameter
     }
   }

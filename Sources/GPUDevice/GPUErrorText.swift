@@ -43,6 +43,8 @@ extension GPUError: CustomStringConvertible {
     case .unaligned(let number): "\(number) is not aligned"
     case .notGuestMemory(let id): "blob \(id.rawValue) is the host's memory"
     case .notMappable(let id): "blob \(id.rawValue) is not mappable"
+    case .noDescriptor(let id):
+      "blob \(id.rawValue) is memory that its driver gives no descriptor of: it can be neither mapped nor shown"
     case .mapped(let id): "blob \(id.rawValue) is mapped"
     case .notMapped(let id): "blob \(id.rawValue) is not mapped"
     case .outsideWindow(let offset, let count): "\(count) bytes at \(offset) are not in the host-visible region"

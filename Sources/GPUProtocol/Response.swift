@@ -20,6 +20,8 @@ public struct DisplayMode: Hashable, Sendable {
 /// How the guest has to map host memory: `map_info`.
 public enum MapCaching: UInt32, Sendable {
   case cached = 1
+  case uncached = 2
+  case writeCombined = 3
 }
 
 /// One capability set that the device has: `struct virtio_gpu_resp_capset_info`.

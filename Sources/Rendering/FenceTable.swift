@@ -16,7 +16,7 @@ struct FenceTable {
 
   /// Fences that are done one after the other.
   private struct Timeline {
-    private var fences: [Fence] = []
+    private(set) var fences: [Fence] = []
     /// Since when all that is before the first one is done.
     private(set) var since = MonotonicTime(nanoseconds: 0)
 
@@ -72,9 +72,19 @@ struct FenceTable {
     return rings[key]?.removeFirst()
   }
 
-  /// A context has gone: nobody waits on its rings.
-  mutating func removeAll(of context: ContextID) {
-    for key in rings.keys where key.context == context { rings[key] = nil }
+  /// Whether a context has any on its rings.
+  func isEmpty(of context: ContextID) -> Bool {
+    !rings.contains { $0.key.context == context && !$0.value.fences.isEmpty }
+  }
+
+  /// A context has gone, or what it draws with: who waits on its rings, each ring's fences in their order.
+  @discardableResult
+  mutating func removeAll(of context: ContextID) -> [(ring: UInt8, fence: Fence)] {
+    var removed: [(ring: UInt8, fence: Fence)] = []
+    for key in Array(rings.keys) where key.context == context {
+      for fence in rings.removeValue(forKey: key)?.fences ?? [] { removed.append((key.ring, fence)) }
+    }
+    return removed
   }
 
   /// Since when the fence that has been next to be done for the longest time has been that; nil when none waits.

@@ -8,6 +8,10 @@ public enum RenderingError: Error, Equatable, Sendable, CustomStringConvertible 
   case noFences
   /// The render node cannot be opened; the value of `errno`.
   case noNode(String, code: Int32)
+  /// Vulkan is wanted, and there is no render server to be started: why.
+  case noRenderServer(String)
+  /// Vulkan is wanted, and the library does not have it.
+  case noVulkan(said: String)
   /// It is one to a process.
   case inUse
 
@@ -19,6 +23,11 @@ public enum RenderingError: Error, Equatable, Sendable, CustomStringConvertible 
       "virglrenderer does not start (\(code))\(said.isEmpty ? "" : ": \(said)"): is there an EGL driver (libegl-mesa0)?"
     case .noFences: "virglrenderer has no fences that can be waited for: it needs eventfd and a second EGL context"
     case .noNode(let path, let code): "render node \(path) cannot be opened (errno \(code))"
+    case .noRenderServer(let reason):
+      "Vulkan needs virglrenderer's render server, which \(reason): install virgl-server, or leave out --venus"
+    case .noVulkan(let said):
+      "this libvirglrenderer has no Vulkan (Venus)\(said.isEmpty ? "" : ": \(said)"): install a newer one, or leave out "
+        + "--venus"
     case .inUse: "virglrenderer is in use: a process has one"
     }
   }

@@ -44,11 +44,11 @@ final class VirglContexts: ContextKind {
     let code = renderer.library.context_create_with_flags(
       access.id.rawValue, source.rawValue, UInt32(name.utf8.count), name)
     try renderer.check(code, "a context")
-    return VirglContext(renderer, access)
+    return source == .venus ? VenusContext(renderer, access) : VirglContext(renderer, access)
   }
 }
 
-/// One context of a guest in the library.
+/// One context of a guest in the library that draws by OpenGL.
 final class VirglContext: GuestContext {
   private unowned let renderer: VirglRenderer
   private let access: ContextAccess
@@ -59,6 +59,7 @@ final class VirglContext: GuestContext {
   }
 
   private var number: Int32 { Int32(bitPattern: access.id.rawValue) }
+  let usesRenderer = true
 
   func submit(_ commands: UnsafeRawBufferPointer) throws(GPUError) {
     guard commands.count % 4 == 0 else { throw .invalidCommandSize(UInt32(clamping: commands.count)) }
@@ -78,6 +79,13 @@ final class VirglContext: GuestContext {
   func fence(_ fence: FenceID) -> FenceState { renderer.fence(fence, access) }
 
   func fence(_ fence: FenceID, ring: UInt8) -> FenceState { renderer.fence(fence, ring: ring, access) }
+
+  /// A blob is what a command of the stream has made under a number; 0 is none.
+  func rendersBlob(_ number: UInt64) -> Bool { number != 0 }
+
+  func makeBlob(
+    _ blob: Command.CreateBlob, over pages: [UnsafeMutableRawBufferPointer]
+  ) throws(GPUError) -> RenderedBlob { try renderer.makeBlob(blob, in: access.id, over: pages) }
 
   func memory(ofBlob number: UInt64, byteCount: UInt64) throws(GPUError) -> HostMemory { throw .unknownBlob(number) }
 

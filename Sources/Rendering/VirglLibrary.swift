@@ -1,4 +1,5 @@
 import CVirglRenderer
+import Glibc
 import Platform
 
 /// libvirglrenderer as it is on this machine: loaded, not started.
@@ -15,6 +16,9 @@ public struct VirglLibrary {
 
   /// The library's file, whose name ends with its version.
   public var path: String { String(cString: muntin_virgl_path()) }
+
+  /// The program that Vulkan needs besides; nil where it is not installed.
+  public static var renderServer: String? { RenderServer.program.flatMap { access($0, X_OK) == 0 ? $0 : nil } }
 
   /// Whether it was built with the capability set of Vulkan.
   public var hasVenus: Bool {

@@ -21,21 +21,30 @@ extension VirglRenderer: Renderer {
   /// RESOURCE_UNREF.
   public func remove(_ id: ResourceID) {
     library.resource_unref(id.rawValue)
+    blobs[id] = nil
+    // Of a blob that could not be kept: the device has detached all others.
+    backings.removeValue(forKey: id)?.deallocate()
     noteWork()
   }
 
   /// RESOURCE_ATTACH_BACKING: the library keeps a list of the pages.
   public func attachBacking(_ segments: [UnsafeMutableRawBufferPointer], to id: ResourceID) throws(GPUError) {
-    let vector = UnsafeMutableBufferPointer<iovec>.allocate(capacity: segments.count)
-    for (index, segment) in segments.enumerated() {
-      vector.initializeElement(at: index, to: iovec(iov_base: segment.baseAddress, iov_len: segment.count))
-    }
+    let vector = Self.vector(of: segments)
     let code = library.resource_attach_iov(Int32(bitPattern: id.rawValue), vector.baseAddress, Int32(vector.count))
     guard code == 0 else {
       vector.deallocate()
       throw .renderer("a backing (\(code))")
     }
     backings[id] = vector
+  }
+
+  /// A list of pages as the library has it.
+  static func vector(of segments: [UnsafeMutableRawBufferPointer]) -> UnsafeMutableBufferPointer<iovec> {
+    let vector = UnsafeMutableBufferPointer<iovec>.allocate(capacity: segments.count)
+    for (index, segment) in segments.enumerated() {
+      vector.initializeElement(at: index, to: iovec(iov_base: segment.baseAddress, iov_len: segment.count))
+    }
+    return vector
   }
 
   /// RESOURCE_DETACH_BACKING.
@@ -46,13 +55,20 @@ extension VirglRenderer: Renderer {
 
   // MARK: Transfers
 
+  /// A blob's pages, which the library does not look for where it looks for a resource's.
+  private func pages(of id: ResourceID) -> (UnsafeMutablePointer<iovec>?, Int) {
+    guard blobs[id] != nil, let vector = backings[id] else { return (nil, 0) }
+    return (vector.baseAddress, vector.count)
+  }
+
   /// TRANSFER_TO_HOST_3D.
   public func transferToHost(_ transfer: Command.Transfer3D, in context: ContextID) throws(GPUError) {
     var box = muntin_virgl_box(transfer)
+    let (vector, count) = pages(of: transfer.resource)
     let code = withUnsafeMutablePointer(to: &box) { box in
       library.transfer_write_iov(
         transfer.resource.rawValue, context.rawValue, Int32(bitPattern: transfer.level), transfer.stride,
-        transfer.layerStride, OpaquePointer(box), transfer.offset, nil, 0)
+        transfer.layerStride, OpaquePointer(box), transfer.offset, vector, UInt32(count))
     }
     try check(code, "a transfer to the host")
   }
@@ -60,12 +76,27 @@ extension VirglRenderer: Renderer {
   /// TRANSFER_FROM_HOST_3D.
   public func transferFromHost(_ transfer: Command.Transfer3D, in context: ContextID) throws(GPUError) {
     var box = muntin_virgl_box(transfer)
+    let (vector, count) = pages(of: transfer.resource)
     let code = withUnsafeMutablePointer(to: &box) { box in
       library.transfer_read_iov(
         transfer.resource.rawValue, context.rawValue, transfer.level, transfer.stride, transfer.layerStride,
-        OpaquePointer(box), transfer.offset, nil, 0)
+        OpaquePointer(box), transfer.offset, vector, Int32(count))
     }
     try check(code, "a transfer from the host")
+  }
+
+  /// Copies pixels in.
+  public func writePixels(
+    of id: ResourceID, _ rectangle: Rectangle, from source: UnsafeRawBufferPointer, stride: Int
+  ) throws(GPUError) {
+    var box = muntin_virgl_box(
+      x: rectangle.x, y: rectangle.y, z: 0, width: rectangle.width, height: rectangle.height, depth: 1)
+    // The library only reads it.
+    var vector = iovec(iov_base: UnsafeMutableRawPointer(mutating: source.baseAddress), iov_len: source.count)
+    let code = withUnsafeMutablePointer(to: &box) { box in
+      library.transfer_write_iov(id.rawValue, 0, 0, UInt32(stride), 0, OpaquePointer(box), 0, &vector, 1)
+    }
+    try check(code, "writing pixels")
   }
 
   /// Copies pixels out.

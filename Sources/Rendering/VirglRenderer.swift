@@ -19,8 +19,18 @@ public final class VirglRenderer {
   var fences = FenceTable()
   /// What the library has of guest memory.
   var backings: [ResourceID: UnsafeMutableBufferPointer<iovec>] = [:]
+  /// What files the blobs are that contexts have made.
+  var blobs: [ResourceID: BlobFile.Kind] = [:]
   private var contextKinds: [VirglContexts] = []
   private var watch: EventLoop.Token?
+  /// Where events are waited for; nil until that is known.
+  private(set) weak var loop: EventLoop?
+  private let note: (String) -> Void
+  /// What draws by Vulkan; nil where nothing does.
+  private(set) var server: RenderServer?
+  /// The contexts that do.
+  var venus: [VenusContext] = []
+  var venusTimer: EventLoop.TimerToken?
   private var fenceWatch: FenceWatch?
   private var memory: RenderingMemory?
 
@@ -31,11 +41,15 @@ public final class VirglRenderer {
     guard !Self.isInUse else { throw .inUse }
     library = try VirglLibrary().functions
     self.options = options
+    self.note = note
     VirglMessages.route(to: note)
     callbacks.initialize(to: Self.callbacks)
     try start()
     driver = .current()
     contextKinds = [VirglCapset.virgl, .virgl2, .venus].compactMap { VirglContexts(self, $0) }
+    guard !options.venus || contextKinds.contains(where: { $0.capset == VirglCapset.venus.rawValue }) else {
+      throw .noVulkan(said: VirglMessages.last)
+    }
     Self.isInUse = true
   }
 
@@ -51,7 +65,10 @@ public final class VirglRenderer {
       flags |= VIRGL_RENDERER_USE_SURFACELESS
     }
     if !options.openGL { flags |= VIRGL_RENDERER_NO_VIRGL }
-    if options.venus { flags |= VIRGL_RENDERER_VENUS | VIRGL_RENDERER_RENDER_SERVER }
+    if options.venus {
+      server = try RenderServer()
+      flags |= VIRGL_RENDERER_VENUS | VIRGL_RENDERER_RENDER_SERVER
+    }
     let code = library.`init`(Unmanaged.passUnretained(self).toOpaque(), flags, callbacks)
     guard code == 0 else { throw .notStarted(code: code, said: VirglMessages.last) }
     guard !options.openGL || library.get_poll_fd() >= 0 else { throw .noFences }
@@ -67,6 +84,7 @@ public final class VirglRenderer {
       VirglRenderer.of(cookie)?.finished(number, in: context, ring: ring)
     }
     callbacks.get_drm_fd = { _ in VirglNode.open() }
+    callbacks.get_server_fd = { cookie, _ in VirglRenderer.of(cookie)?.server?.takeSocket() ?? -1 }
     return callbacks
   }()
 
@@ -81,6 +99,11 @@ public final class VirglRenderer {
 
   /// Takes note of finished fences on this loop.
   public func attach(to loop: EventLoop) throws(SystemError) {
+    self.loop = loop
+    try server?.watch(on: loop) { [weak self] end in
+      self?.note("the render server has ended (\(end)): there is no more Vulkan until this process starts again")
+      self?.venusEnded()
+    }
     let descriptor = library.get_poll_fd()
     guard descriptor >= 0 else { return }
     watch = try loop.watch(descriptor, for: .readable) { [library] _ in library.poll() }

@@ -84,32 +84,48 @@ public struct CallGroup: Equatable, Sendable {
 }
 
 /// What a process may ask the kernel for.
-///
-/// What is neither allowed nor refused by name is answered as by a kernel that does not have it (ENOSYS): C libraries and
-/// drivers know older kernels, and do without.
 public struct CallPolicy: Equatable, Sendable {
   /// What is allowed, for which reason.
   public var allowed: [CallGroup]
-  /// Calls that every kernel has, and that are refused, with a value of errno.
+  /// What is refused by name, with a value of errno.
   public var refused: [Refusals]
+  /// What becomes of all others.
+  public var others: Others
+
+  /// What becomes of a call that is neither allowed nor refused.
+  public enum Others: Sendable {
+    /// It is answered as by a kernel that does not have it (ENOSYS): C libraries and drivers know older kernels, and do
+    /// without.
+    case missing
+    /// It is allowed: no more than some calls are refused.
+    case allowed
+  }
 
   /// Calls that are refused with one answer.
   public struct Refusals: Equatable, Sendable {
     /// A value of errno.
     public let error: Int32
-    /// Their names.
-    public let names: [String]
+    /// The calls, always or with these arguments.
+    public let rules: [CallRule]
 
     /// Calls that fail with `error`.
-    public init(_ error: Int32, _ names: [String]) {
+    public init(_ error: Int32, _ rules: [CallRule]) {
       self.error = error
-      self.names = names
+      self.rules = rules
     }
   }
 
-  /// A policy.
+  /// What is allowed, and nothing else.
   public init(allowed: [CallGroup], refused: [Refusals]) {
     self.allowed = allowed
     self.refused = refused
+    others = .missing
+  }
+
+  /// Everything but what is refused.
+  public init(allBut refused: [Refusals]) {
+    allowed = []
+    self.refused = refused
+    others = .allowed
   }
 }

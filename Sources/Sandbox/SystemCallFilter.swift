@@ -15,7 +15,9 @@ enum SystemCallFilter {
   ///
   /// - Parameter isTold: whether a line on standard error says which call was refused.
   static func install(_ policy: CallPolicy, isTold: Bool) throws(SandboxError) -> Int {
-    guard let filter = seccomp_init(isTold ? SCMP_ACT_TRAP : answer(ENOSYS)) else {
+    let isTold = isTold && policy.others == .missing
+    let otherwise = policy.others == .allowed ? SCMP_ACT_ALLOW : isTold ? SCMP_ACT_TRAP : answer(ENOSYS)
+    guard let filter = seccomp_init(otherwise) else {
       throw .filter("seccomp_init", code: ENOMEM)
     }
     defer { seccomp_release(filter) }
@@ -26,7 +28,7 @@ enum SystemCallFilter {
     var names: Set<String> = []
     for rule in policy.allowed.lazy.flatMap(\.rules) where try allow(rule, in: filter) { names.insert(rule.name) }
     for refusals in policy.refused {
-      for name in refusals.names { try refuse(name, refusals.error, in: filter, isTold: isTold) }
+      for rule in refusals.rules { try refuse(rule, refusals.error, in: filter, isTold: isTold) }
     }
     if isTold { try tell(filter) }
     let code = seccomp_load(filter)
@@ -38,24 +40,29 @@ enum SystemCallFilter {
   private static func allow(_ rule: CallRule, in filter: scmp_filter_ctx) throws(SandboxError) -> Bool {
     let number = seccomp_syscall_resolve_name(rule.name)
     guard number >= 0 else { return false }
-    let conditions = rule.conditions.map {
-      scmp_arg_cmp(arg: $0.index, op: SCMP_CMP_MASKED_EQ, datum_a: $0.mask, datum_b: $0.value)
-    }
-    let code = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, UInt32(conditions.count), conditions)
-    guard code == 0 || code == -EEXIST else { throw .filter(rule.name, code: -code) }
+    try add(rule, number, SCMP_ACT_ALLOW, to: filter)
     return true
   }
 
   private static func refuse(
-    _ name: String, _ error: Int32, in filter: scmp_filter_ctx, isTold: Bool
+    _ rule: CallRule, _ error: Int32, in filter: scmp_filter_ctx, isTold: Bool
   ) throws(SandboxError) {
-    let number = seccomp_syscall_resolve_name(name)
+    let number = seccomp_syscall_resolve_name(rule.name)
     guard number >= 0 else { return }
     muntin_answer_call(number, error)
     // What is told of is trapped, as everything that is not allowed.
     guard !isTold else { return }
-    let code = seccomp_rule_add_array(filter, answer(error), number, 0, nil)
-    guard code == 0 || code == -EEXIST else { throw .filter(name, code: -code) }
+    try add(rule, number, answer(error), to: filter)
+  }
+
+  private static func add(
+    _ rule: CallRule, _ number: Int32, _ action: UInt32, to filter: scmp_filter_ctx
+  ) throws(SandboxError) {
+    let conditions = rule.conditions.map {
+      scmp_arg_cmp(arg: $0.index, op: SCMP_CMP_MASKED_EQ, datum_a: $0.mask, datum_b: $0.value)
+    }
+    let code = seccomp_rule_add_array(filter, action, number, UInt32(conditions.count), conditions)
+    guard code == 0 || code == -EEXIST else { throw .filter(rule.name, code: -code) }
   }
 
   private static func set(
@@ -72,9 +79,7 @@ enum SystemCallFilter {
   private static func tell(_ filter: scmp_filter_ctx) throws(SandboxError) {
     try refuse("clone3", ENOSYS, in: filter, isTold: false)
     // CLONE_THREAD is not set.
-    let noThread = scmp_arg_cmp(arg: 0, op: SCMP_CMP_MASKED_EQ, datum_a: 0x1_0000, datum_b: 0)
-    let code = seccomp_rule_add_array(filter, answer(ENOSYS), seccomp_syscall_resolve_name("clone"), 1, [noThread])
-    guard code == 0 else { throw .filter("clone", code: -code) }
+    try refuse(CallRule("clone", .argument(0, masked: 0x1_0000, is: 0)), ENOSYS, in: filter, isTold: false)
     for number in Int32(0)..<1024 {
       let name = seccomp_syscall_resolve_num_arch(seccomp_arch_native(), number)
       if let name { muntin_name_call(number, name) }

@@ -8,6 +8,9 @@ final class FakeRenderer: Renderer {
   /// Every call, in order.
   var calls: [String] = []
   var reads: [Rectangle] = []
+  var writes: [Rectangle] = []
+  /// The first pixel of each write.
+  var firstPixels: [UInt32] = []
   var transfers: [(Command.Transfer3D, toHost: Bool, context: ContextID)] = []
   var refusal: GPUError?
   /// Added to each pixel.
@@ -50,6 +53,13 @@ final class FakeRenderer: Renderer {
     transfers.append((transfer, false, context))
   }
 
+  func writePixels(
+    of id: ResourceID, _ rectangle: Rectangle, from source: UnsafeRawBufferPointer, stride: Int
+  ) throws(GPUError) {
+    writes.append(rectangle)
+    firstPixels.append(source.loadUnaligned(as: UInt32.self))
+  }
+
   func readPixels(
     of id: ResourceID, _ rectangle: Rectangle, into target: UnsafeMutableRawBufferPointer, stride: Int
   ) throws(GPUError) {
@@ -85,6 +95,10 @@ final class FakeDefaultContext: GuestContext {
   var waiting: [FenceID] = []
   var resources: [ResourceID] = []
   private(set) var submissions = 0
+  /// Blobs that the renderer makes, by their numbers.
+  var blobs: [UInt64: RenderedBlob] = [:]
+  /// What the last one was made over.
+  private(set) var pages: [UnsafeMutableRawBufferPointer] = []
 
   init(_ access: ContextAccess) { self.access = access }
 
@@ -95,6 +109,17 @@ final class FakeDefaultContext: GuestContext {
   func fence(_ fence: FenceID) -> FenceState {
     waiting.append(fence)
     return .pending
+  }
+
+  let usesRenderer = true
+  func rendersBlob(_ number: UInt64) -> Bool { number != 0 }
+
+  func makeBlob(
+    _ blob: Command.CreateBlob, over pages: [UnsafeMutableRawBufferPointer]
+  ) throws(GPUError) -> RenderedBlob {
+    guard let made = blobs.removeValue(forKey: blob.blob) else { throw .unknownBlob(blob.blob) }
+    self.pages = pages
+    return made
   }
 
   func fence(_ fence: FenceID, ring: UInt8) -> FenceState { .done }

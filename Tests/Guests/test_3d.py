@@ -2,6 +2,8 @@
 
 import pytest
 
+from harness.environment import MUNTIN_GUEST
+from harness.inside import Inside, initrd_with
 from harness.machines import generic_gpu, vhost_user_gpu
 from harness.muntin import Screen
 from harness.pictures import colour_count, difference, painted
@@ -76,3 +78,24 @@ def test_a_guest_with_3d_and_one_without_are_shown_side_by_side(up, machines):
         wait_for(lambda: difference(display.look("cube"), before), "another frame", 20)
     paint.kill()
     assert is_cube(display.look("cube"))
+
+
+def test_what_a_guest_draws_in_3d_is_on_another_guests_screen(up, machines, folder):
+    screens = {"cube": [Screen(0, 0, *SIZE)], "viewer": [Screen(SIZE[0], 0, *SIZE)]}
+    grant = {"from": "vm:cube", "to": "vm:viewer", "display": 0}
+    display = up(screens, size=(2 * SIZE[0], SIZE[1]), limits={"cube": VIRGL, "viewer": {"channel": "hub"}}, grants=[grant])
+    cube = machines("cube", vhost_user_gpu(display.socket("cube")), large=True).start()
+    initrd = initrd_with([MUNTIN_GUEST], folder)
+    viewer = machines("viewer", generic_gpu(display.socket("viewer")), version=11, initrd=initrd, memory=256).boot()
+    Inside(viewer).start("show", "muntin-guest show cube:0 --kms")
+    cube.console.wait_until_ready(90)
+    start_cube(cube)
+    wait_for(lambda: is_cube(display.look("viewer")), "the cube on the viewer's screen", 60)
+    for _ in range(3):
+        # It holds still, so that both can be looked at.
+        cube.shell("killall -STOP kmscube")
+        wait_for(lambda: difference(display.look("viewer"), display.look("cube")) is None, "the same pixels on both screens", 20)
+        still = display.look("viewer")
+        assert is_cube(still)
+        cube.shell("killall -CONT kmscube")
+        wait_for(lambda: difference(display.look("viewer"), still), "another frame", 20)

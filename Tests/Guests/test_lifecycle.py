@@ -6,12 +6,11 @@ import pytest
 
 from harness.machines import vhost_user_gpu
 from harness.muntin import Screen
-from harness.pictures import colour_count, difference, painted
+from harness.pictures import difference, painted, shows_placeholder
 from harness.processes import children_of, is_running
 from harness.waiting import wait_for
 
 SIZE = 640, 400
-PLACEHOLDER_COLOURS = 64
 
 
 @pytest.fixture
@@ -27,10 +26,6 @@ def boot_and_fill(machines, display, name, seed, socket="vm"):
     painter.fill(seed)
     display.wait_for_picture(socket, painted(painter.size, seed))
     return machine, painter
-
-
-def shows_placeholder(picture):
-    return 2 <= colour_count(picture) <= PLACEHOLDER_COLOURS
 
 
 def test_area_of_a_machine_that_never_came_shows_a_placeholder_with_a_label(display):

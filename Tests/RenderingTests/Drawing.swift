@@ -17,6 +17,11 @@ enum Drawing {
     command(7, [4] + [red, green, blue, alpha].map(\.bitPattern) + [0, 0, 0])
   }
 
+  /// Makes a picture that RESOURCE_CREATE_BLOB finds under a number.
+  static func blob(_ number: UInt32, _ width: UInt32, _ height: UInt32) -> [UInt32] {
+    command(48, [2, 1, 1 << 1 | 1 << 3, width, height, 1, 1, 0, 0, 0, number])
+  }
+
   static func bytes(_ words: [UInt32]) -> [UInt8] {
     words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> UInt32(8 * $0)) } }
   }

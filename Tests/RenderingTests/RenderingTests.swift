@@ -119,6 +119,97 @@ import Virtqueue
     try guest.end()
   }
 
+  private func blob(
+    _ id: UInt32, number: UInt64, _ byteCount: UInt64 = 64 * 64 * 4, memory: UInt32 = 3, flags: UInt32 = 0,
+    entryCount: UInt32 = 0
+  ) -> Command {
+    .resourceCreateBlob(
+      Command.CreateBlob(
+        resource: ResourceID(rawValue: id), memory: memory, flags: flags, entryCount: entryCount, blob: number,
+        byteCount: byteCount))
+  }
+
+  @Test("a blob that a context has made is transferred to and from the guest's pages, and drawn into")
+  func blobs() throws {
+    let guest = try RenderedGuest()
+    #expect(try guest.run(.contextCreate(nameLength: 0, kind: 0), context: 1) == .okNoData)
+    #expect(try guest.submit(Drawing.blob(7, 64, 64)) == .okNoData)
+    let address = try guest.arena.allocate(64 * 64 * 4, alignment: 4096)
+    let entry = MemoryEntry(address: address, length: 64 * 64 * 4).encoded
+    #expect(try guest.run(blob(1, number: 7, entryCount: 1), entry, context: 1) == .okNoData)
+    #expect(try guest.device.ledger.totals.hostAllocated == 64 * 64 * 4)
+    #expect(try guest.run(blob(2, number: 7, entryCount: 1), entry, context: 1) != .okNoData, "it was given away")
+    #expect(try guest.run(.contextAttachResource(ResourceID(rawValue: 1)), context: 1) == .okNoData)
+    let rows = (0..<64 * 64).map { UInt32($0) | 0xff00_0000 }
+    try guest.arena.write(Drawing.bytes(rows), at: address)
+    var box = Command.Transfer3D(resource: ResourceID(rawValue: 1))
+    (box.width, box.height, box.depth, box.stride) = (64, 64, 1, 256)
+    func back() throws -> [UInt32] {
+      #expect(try guest.run(.transferFromHost3D(box), context: 1) == .okNoData)
+      let bytes = try guest.arena.read(at: address, count: 64 * 64 * 4)
+      return bytes.withUnsafeBytes { Array($0.bindMemory(to: UInt32.self)) }
+    }
+    #expect(try guest.run(.transferToHost3D(box), context: 1) == .okNoData)
+    try guest.arena.write([UInt8](repeating: 0, count: 64 * 64 * 4), at: address)
+    #expect(try back() == rows)
+    #expect(try guest.submit(Drawing.target(1) + Drawing.clear(red: 0, green: 1, blue: 0)) == .okNoData)
+    #expect(try back() == [UInt32](repeating: 0xff00_ff00, count: 64 * 64))
+    try guest.device.memoryChanged(GuestMemory())
+    try guest.device.memoryChanged(guest.arena.memory)
+    #expect(try back() == [UInt32](repeating: 0xff00_ff00, count: 64 * 64), "after its pages have moved")
+    (box.offset, box.height) = (.max, 64)
+    #expect(try guest.run(.transferToHost3D(box), context: 1) != .okNoData)
+    #expect(try guest.run(.resourceUnref(ResourceID(rawValue: 1))) == .okNoData)
+    #expect(try guest.device.ledger.totals.hostAllocated == 0)
+    try guest.end()
+  }
+
+  @Test("a 2D resource that is attached to a context is drawn into, and keeps what was transferred")
+  func pictures() throws {
+    let guest = try RenderedGuest()
+    try guest.target(1)
+    let id = ResourceID(rawValue: 2)
+    let size = Size(width: 64, height: 64)
+    #expect(try guest.run(.resourceCreate2D(id, format: 1, size: size)) == .okNoData)
+    let address = try guest.backing(2, count: 64 * 64 * 4)
+    let rows = (0..<64 * 64).map { UInt32($0) | 0xff00_0000 }
+    try guest.arena.write(Drawing.bytes(rows), at: address)
+    let all = Rectangle(size)
+    #expect(try guest.run(.transferToHost2D(id, all, offset: 0)) == .okNoData)
+    #expect(try guest.run(.setScanout(ScanoutID(rawValue: 0), resource: id, source: all)) == .okNoData)
+    #expect(try guest.run(.contextAttachResource(id), context: 1) == .okNoData)
+    #expect(try guest.submit(Drawing.target(1) + Drawing.clear(red: 1, green: 1, blue: 0)) == .okNoData)
+    #expect(try guest.run(.resourceFlush(id, all)) == .okNoData && guest.pixels() == rows)
+    #expect(try guest.run(.transferToHost2D(id, Rectangle(x: 0, y: 0, width: 64, height: 1), offset: 256)) == .okNoData)
+    #expect(try guest.run(.resourceFlush(id, all)) == .okNoData)
+    #expect(try guest.pixels() == Array(rows[64..<128] + rows[64...]), "what is transferred goes there, too")
+    #expect(try guest.submit(Drawing.target(2) + Drawing.clear(red: 0, green: 0, blue: 1)) == .okNoData)
+    #expect(try guest.run(.resourceFlush(id, all)) == .okNoData)
+    #expect(try guest.pixels() == [UInt32](repeating: 0xff00_00ff, count: 4096))
+    try guest.end()
+  }
+
+  @Test("blobs that cannot be are refused, and leave nothing behind")
+  func wrongBlobs() throws {
+    let guest = try RenderedGuest()
+    #expect(try guest.run(.contextCreate(nameLength: 0, kind: 0), context: 1) == .okNoData)
+    #expect(try guest.submit(Drawing.blob(7, 64, 64)) == .okNoData)
+    let address = try guest.arena.allocate(4096, alignment: 4096)
+    let entry = MemoryEntry(address: address, length: 4096).encoded
+    #expect(try guest.run(blob(1, number: 8, memory: 2), context: 1) == .invalidParameter, "an unknown number")
+    #expect(try guest.run(blob(1, number: 7, entryCount: 1), entry, context: 1) == .invalidParameter, "few pages")
+    #expect(try guest.run(blob(1, number: 7, memory: 2), context: 2) == .invalidContextID)
+    let isExporting = try #require(Trial.renderer).driver.exportsDMABufs
+    if !isExporting {
+      #expect(try guest.run(blob(1, number: 7, memory: 2, flags: 1), context: 1) == .invalidParameter)
+    }
+    #expect(try guest.device.ledger.totals.hostAllocated == 0 && guest.device.resourceCount == 0)
+    #expect(try guest.submit(Drawing.blob(7, 64, 64)) == .okNoData)
+    #expect(try guest.run(blob(1, number: 7, memory: 2), context: 1) == .okNoData, "not to be mapped")
+    try guest.end()
+    #expect(try guest.device.ledger.totals == .nothing)
+  }
+
   @Test("a reset ends contexts and resources, and their ids can be used again")
   func reset() throws {
     let guest = try RenderedGuest()

@@ -13,7 +13,7 @@ import Sandbox
   static func main() throws {
     let arguments = CommandLine.arguments
     if arguments.dropFirst().first == ConnectorPlan.subcommand {
-      return try ConnectorProcess(ConnectorPlan(mode: .on), socket: 3).run()
+      return try ConnectorProcess(ConnectorPlan(mode: .on), socket: 0).run()
     }
     guard arguments.count == 4, let mode = SandboxMode(rawValue: arguments[1]) else { exit(2) }
     var options = GPUBackendOptions(socket: .descriptor(0))

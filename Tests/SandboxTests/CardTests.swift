@@ -76,6 +76,15 @@ import Testing
     }
   }
 
+  @Test("hub and compositor have a filter, too", arguments: [["hub", "--socket-path"], ["compositor", "--hub"]])
+  func parts(_ arguments: [String]) throws {
+    let folder = try ScratchFolder()
+    let program = try Program(arguments + ["\(folder.path)/hub.sock"])
+    defer { program.signal(SIGKILL) }
+    #expect(eventually { Files.text("/proc/\(program.pid)/status").contains("Seccomp:\t2") })
+    #expect(Files.text("/proc/\(program.pid)/status").contains("NoNewPrivs:\t1"))
+  }
+
   @Test("it ends when it needs a connector that has died, and is not harmed before") func connector() throws {
     let card = try Card(["--vm", "vm"], hasHub: true)
     let hub = try Program(["hub", "--socket-path", card.hubPath])

@@ -77,10 +77,10 @@ struct muntin_spawn {
   char *const *environment;
   /// The working folder.
   const char *folder;
-  /// Becomes the child's standard output and standard error; its standard input is /dev/null.
+  /// Becomes the child's standard output and standard error.
   int output;
-  /// Becomes the child's descriptor 3; negative: none.
-  int inherited;
+  /// Becomes its standard input; /dev/null where it is negative.
+  int input;
 };
 /// Starts a program in a process group of its own, with no other descriptor and no signal blocked or ignored. The kernel
 /// kills it when the calling thread ends. Its process id, or negative with errno when it could not be started.

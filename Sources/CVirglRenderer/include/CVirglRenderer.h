@@ -29,6 +29,7 @@ struct muntin_virgl_library {
   __typeof__(virgl_renderer_create_fence) *create_fence;
   __typeof__(virgl_renderer_context_create_fence) *context_create_fence;
   __typeof__(virgl_renderer_context_get_poll_fd) *context_get_poll_fd;
+  __typeof__(virgl_renderer_context_poll) *context_poll;
   __typeof__(virgl_renderer_resource_create) *resource_create;
   __typeof__(virgl_renderer_resource_unref) *resource_unref;
   __typeof__(virgl_renderer_resource_attach_iov) *resource_attach_iov;

@@ -89,6 +89,7 @@ enum CardCalls {
 
   private static let drivers = [
     CallGroup("drivers write code and run it (shaders)", ["mmap", "mprotect"]),
+    CallGroup("how Vulkan's render server, a process of its own, has ended", ["wait4", "waitid"]),
     CallGroup(
       "drivers compare devices that they have open",
       [CallRule("kcmp", .argument(0, is: getpid()), .argument(1, is: getpid()))]),

@@ -25,8 +25,19 @@ final class Connector: @unchecked Sendable {
     let theirs = FileDescriptor(adopting: far)
     socket = FileDescriptor(adopting: near)
     let command = ChildCommand(
-      program: "/proc/self/exe", name: "muntin", arguments: plan.arguments, environment: Self.environment, folder: ".")
-    child = try ChildProcess(command, output: 2, inherited: theirs.raw)
+      program: Self.program, name: "muntin", arguments: plan.arguments, environment: Self.environment, folder: ".")
+    child = try ChildProcess(command, output: 2, input: theirs.raw)
+  }
+
+  /// This program: what the kernel runs, unless that is a dynamic linker that was told to run it.
+  private static var program: String {
+    let own = "/proc/self/exe"
+    var room = [UInt8](repeating: 0, count: 4096)
+    let count = room.withUnsafeMutableBytes { bytes in
+      readlink(own, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+    }
+    let name = String(decoding: room[..<max(count, 0)], as: UTF8.self).split(separator: "/").last ?? ""
+    return name.hasPrefix("ld-") || name.hasPrefix("ld.") ? CommandLine.arguments[0] : own
   }
 
   /// What the dynamic linker and the language's own start look at; the helper forgets it then.

@@ -44,14 +44,15 @@ extension PictureSharing {
     _ picture: Picture, _ memory: HostMemory, _ misfit: Constraints.Unfit?
   ) throws(HandOverRefusal) -> HandedPicture {
     let charge = try chargeDescriptor()
-    do throws(SystemError) {
-      let byteCount = UInt64(memory.byteCount)
+    do {
+      let byteCount = memory.start + UInt64(memory.byteCount)
+      guard let layout = picture.layout.moved(by: memory.start) else { throw HandOverRefusal(.systemLimit) }
       let given: BufferMemory =
         memory.isDMABuf
         ? .dmaBuf(try memory.guestDescriptor(), byteCount: byteCount)
         : .file(SharedDescriptor(try memory.readOnlyDescriptor()), byteCount: byteCount)
       let shared = SharedPicture(
-        id: freeID(for: picture), layout: picture.layout, memory: given, side: .host, reason: .hostAllocated)
+        id: freeID(for: picture), layout: layout, memory: given, side: .host, reason: .hostAllocated)
       return HandedPicture(picture, shared: shared, charges: [charge], misfit: misfit)
     } catch {
       throw HandOverRefusal(.systemLimit)

@@ -1,4 +1,5 @@
 import Buffers
+import GPUProtocol
 import Virtqueue
 
 /// Where a blob's bytes live: `blob_mem` (virtio 1.3, 5.7.6.8).
@@ -27,8 +28,15 @@ final class Blob: GuestResource {
   private(set) lazy var uuid = BufferID.random()
   /// The host's memory; nil for a blob in the guest's, and for one whose memory was taken away.
   private(set) var host: HostMemory?
-  private let isGuestMemory: Bool
-  /// The guest's pages; nil while none are attached, and for a blob in the host's memory.
+  /// How the guest is to map the host's memory.
+  let caching: MapCaching
+  private let kind: BlobMemory
+  /// Whether the renderer has the resource, too.
+  private(set) var isRendered = false
+  private var attached = AttachedPages()
+  /// What a blob is charged whose memory cannot keep the charge.
+  private var charge: Ledger.Charge?
+  /// The guest's pages; nil while none are attached, and for a blob in the host's memory alone.
   private(set) var pages: GuestPages?
   /// Where the guest sees it in the host-visible region.
   var mapping: BlobMapping?
@@ -40,15 +48,34 @@ final class Blob: GuestResource {
     self.byteCount = byteCount
     self.flags = flags
     self.host = host
-    isGuestMemory = false
+    caching = .cached
+    kind = .host3D
     super.init(id)
+  }
+
+  /// What a renderer has made; of HOST3D_GUEST with the guest's pages, which it has as well.
+  init(
+    _ id: ResourceID, byteCount: UInt64, flags: BlobFlags, rendered: RenderedBlob, pages: GuestPages?,
+    charge: consuming Ledger.Charge
+  ) {
+    self.byteCount = byteCount
+    self.flags = flags
+    self.pages = pages
+    host = rendered.memory
+    caching = rendered.caching
+    kind = pages == nil ? .host3D : .host3DGuest
+    isRendered = true
+    attached = AttachedPages(pages?.segments)
+    super.init(id)
+    if let host { host.keep(charge) } else { self.charge = consume charge }
   }
 
   init(_ id: ResourceID, byteCount: UInt64, flags: BlobFlags, pages: GuestPages) {
     self.byteCount = byteCount
     self.flags = flags
     self.pages = pages
-    isGuestMemory = true
+    caching = .cached
+    kind = .guest
     super.init(id)
   }
 
@@ -63,6 +90,7 @@ final class Blob: GuestResource {
 
   private func memory() throws(GPUError) -> Picture.Memory {
     if let host { return .hostBlob(host) }
+    guard kind == .guest else { throw .noDescriptor(id) }
     guard let pages else { throw .noBacking(id) }
     return .guest(pages)
   }
@@ -72,7 +100,7 @@ final class Blob: GuestResource {
 
   /// ATTACH_BACKING: the guest's pages are these from now on.
   func attach(_ pages: GuestPages) throws(GPUError) {
-    guard isGuestMemory else { throw .notGuestMemory(id) }
+    guard kind != .host3D else { throw .notGuestMemory(id) }
     guard self.pages == nil else { throw .backingExists(id) }
     guard UInt64(pages.byteCount) >= byteCount else {
       throw .blobBeyondBacking(byteCount: byteCount, backing: UInt64(pages.byteCount))
@@ -83,11 +111,38 @@ final class Blob: GuestResource {
   /// Its memory is not to be used any more.
   func loseMemory() { host = nil }
 
-  /// DETACH_BACKING: nothing that was shown of it can be shown any more.
+  /// DETACH_BACKING: nothing that was shown of the pages can be shown any more.
   func detach() throws(GPUError) {
-    guard isGuestMemory else { throw .notGuestMemory(id) }
+    guard kind != .host3D else { throw .notGuestMemory(id) }
     guard pages != nil else { throw .noBacking(id) }
     pages = nil
+  }
+
+  /// Whether pictures of it are in the guest's pages.
+  var isShownFromPages: Bool { kind == .guest }
+
+  // MARK: The renderer
+
+  /// ATTACH_BACKING: the renderer is given the pages.
+  func attachPages(to renderer: any Renderer) throws(GPUError) {
+    if let pages, isRendered { try attached.attach(pages, to: renderer, as: id) }
+  }
+
+  /// DETACH_BACKING: it gives them back, while they are there for the last time.
+  func detachPages(from renderer: any Renderer) { attached.detach(from: renderer, as: id) }
+
+  /// The guest's memory has changed.
+  func renewPages(in renderer: any Renderer) {
+    if let pages, isRendered { attached.renew(pages, in: renderer, as: id) }
+  }
+
+  /// UNREF: the renderer has it no more.
+  func leave(_ renderer: any Renderer) {
+    guard isRendered else { return }
+    detachPages(from: renderer)
+    renderer.remove(id)
+    isRendered = false
+    charge = nil
   }
 
   /// Copies as many bytes out as `target` has room for; false when the blob has fewer, or they are not there.

@@ -11,8 +11,7 @@ extension GPUDevice {
     try checkAlignment(of: blob.byteCount)
     switch BlobMemory(rawValue: blob.memory) {
     case .guest: try createGuestBlob(blob, chain)
-    case .host3D: try createHostBlob(blob, header.context)
-    case .host3DGuest: throw .notOffered(.resourceCreateBlob)
+    case .host3D, .host3DGuest: try createHostBlob(blob, header.context, chain)
     case nil: throw .unknownBlobMemory(blob.memory)
     }
   }
@@ -34,17 +33,53 @@ extension GPUDevice {
       Blob(blob.resource, byteCount: blob.byteCount, flags: BlobFlags(rawValue: blob.flags), pages: pages))
   }
 
-  private func createHostBlob(_ blob: Command.CreateBlob, _ context: ContextID) throws(GPUError) {
+  private func createHostBlob(
+    _ blob: Command.CreateBlob, _ context: ContextID, _ chain: DescriptorChain
+  ) throws(GPUError) {
     guard hostVisible.byteCount > 0 else { throw .notOffered(.resourceCreateBlob) }
-    guard blob.entryCount == 0 else { throw .invalidEntryCount(blob.entryCount) }
-    let memory = try hostMemory(blob, context)
+    let found = context == .none ? nil : try contexts.find(context)
+    let isWithPages = blob.memory == BlobMemory.host3DGuest.rawValue
+    guard isWithPages || blob.entryCount == 0 else { throw .invalidEntryCount(blob.entryCount) }
+    if let found, let renderer, found.rendersBlob(blob.blob) {
+      return try createRenderedBlob(blob, found, renderer, isWithPages ? chain : nil)
+    }
+    guard !isWithPages else { throw .notOffered(.resourceCreateBlob) }
+    let memory = try hostMemory(blob, found)
     resources.add(
       Blob(blob.resource, byteCount: blob.byteCount, flags: BlobFlags(rawValue: blob.flags), host: memory))
   }
 
+  /// A blob that the renderer makes, in a context of its own.
+  ///
+  /// - Parameter chain: where the entries of the guest's pages are; nil where there are to be none.
+  private func createRenderedBlob(
+    _ blob: Command.CreateBlob, _ context: any GuestContext, _ renderer: any Renderer, _ chain: DescriptorChain?
+  ) throws(GPUError) {
+    var pages: GuestPages?
+    if let chain {
+      pages = try self.pages(blob.entryCount, of: chain, at: CommandCode.resourceCreateBlob.byteCount)
+    }
+    if let pages, UInt64(pages.byteCount) < blob.byteCount {
+      throw .blobBeyondBacking(byteCount: blob.byteCount, backing: UInt64(pages.byteCount))
+    }
+    guard let byteCount = HostMemory.wholePages(Int(clamping: blob.byteCount)) else {
+      throw .invalidBlobSize(blob.byteCount)
+    }
+    do throws(Ledger.OverLimit) { try ledger.checkRendering() } catch { throw .overLimit(error) }
+    let charge = try resources.charge(Ledger.Demand(byteCount, as: .hostAllocated, isBuffer: true, descriptors: 1))
+    if let pages { try resources.charge(pages, isBuffer: false) }
+    let made = try context.makeBlob(blob, over: pages?.segments ?? [])
+    let flags = BlobFlags(rawValue: blob.flags)
+    if made.memory == nil, flags.contains(.mappable) {
+      renderer.remove(blob.resource)
+      throw .noDescriptor(blob.resource)
+    }
+    resources.add(
+      Blob(blob.resource, byteCount: blob.byteCount, flags: flags, rendered: made, pages: pages, charge: charge))
+  }
+
   /// Fresh memory for number 0, else what the context knows by the number.
-  private func hostMemory(_ blob: Command.CreateBlob, _ context: ContextID) throws(GPUError) -> HostMemory {
-    let found = context == .none ? nil : try contexts.find(context)
+  private func hostMemory(_ blob: Command.CreateBlob, _ found: (any GuestContext)?) throws(GPUError) -> HostMemory {
     guard blob.blob != 0 else { return try resources.allocate(Int(blob.byteCount), name: configuration.name) }
     guard let found else { throw .unknownBlob(blob.blob) }
     return try found.memory(ofBlob: blob.blob, byteCount: blob.byteCount)
@@ -63,7 +98,8 @@ extension GPUDevice {
     let pages = try pages(count, of: chain, at: CommandCode.resourceAttachBacking.byteCount)
     try blob.attach(pages)
     do throws(GPUError) {
-      try resources.charge(pages)
+      try resources.charge(pages, isBuffer: !blob.isRendered)
+      if let renderer { try blob.attachPages(to: renderer) }
     } catch {
       try blob.detach()
       throw error
@@ -73,9 +109,12 @@ extension GPUDevice {
   /// - Returns: what to wait for; nil when nobody else uses the pages.
   func detachBacking(_ blob: Blob) throws(GPUError) -> AwaitedChange? {
     let pages = blob.pages
+    if let renderer, pages != nil { blob.detachPages(from: renderer) }
     try blob.detach()
-    hide(blob)
-    retirePictures(of: blob, but: nil)
+    if blob.isShownFromPages {
+      hide(blob)
+      retirePictures(of: blob, but: nil)
+    }
     return recall(pages)
   }
 
@@ -153,6 +192,7 @@ extension GPUDevice {
       _ = hostVisible.unmap(mapping)
     }
     retirePictures(of: blob, but: nil)
+    if let renderer { blob.leave(renderer) }
   }
 
   /// Nobody in the guest sees a memory any more: its blobs are left without one, mappings end, scanouts go dark.

@@ -25,7 +25,7 @@ extension GPUDevice {
     guard blob.mapping == nil else { throw .mapped(id) }
     guard offset % windowGranule == 0 else { throw .unaligned(offset) }
     try checkWaiting()
-    let (mapping, ticket) = try hostVisible.map(memory, at: offset)
+    let (mapping, ticket) = try hostVisible.map(memory, blob.caching, at: offset)
     blob.mapping = mapping
     return ticket
   }
@@ -49,7 +49,8 @@ extension GPUDevice {
     switch hostVisible.answered(ticket) {
     case nil: break
     case .map(let mapping):
-      let isAwaited = finish(ticket, succeeded ? .okMapInfo(.cached) : .error(GPUError.windowUnavailable.response))
+      let answer = succeeded ? .okMapInfo(mapping.caching) : Response.error(GPUError.windowUnavailable.response)
+      let isAwaited = finish(ticket, answer)
       if !succeeded || !isAwaited { drop(mapping, isThere: succeeded) }
     // Whatever the answer is: the guest's address space is the transport's, and there is no other way to ask.
     case .unmap: finish(ticket, .okNoData)

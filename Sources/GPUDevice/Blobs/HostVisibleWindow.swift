@@ -1,4 +1,5 @@
 import Buffers
+import GPUProtocol
 import Platform
 import Virtqueue
 
@@ -7,10 +8,13 @@ final class BlobMapping {
   let piece: SharedMemoryPiece
   /// Kept, with what is charged for it, until the guest sees it no more.
   let memory: HostMemory
+  /// How the guest is told to map it.
+  let caching: MapCaching
 
-  init(piece: SharedMemoryPiece, memory: HostMemory) {
+  init(piece: SharedMemoryPiece, memory: HostMemory, caching: MapCaching) {
     self.piece = piece
     self.memory = memory
+    self.caching = caching
   }
 
   func overlaps(_ other: SharedMemoryPiece) -> Bool {
@@ -51,14 +55,17 @@ struct HostVisibleWindow {
   var pendingCount: Int { pending.count }
 
   /// Asks for a blob at `offset`, which fits and overlaps nothing.
-  mutating func map(_ memory: HostMemory, at offset: UInt64) throws(GPUError) -> (BlobMapping, SharedMemoryTicket) {
+  mutating func map(
+    _ memory: HostMemory, _ caching: MapCaching, at offset: UInt64
+  ) throws(GPUError) -> (BlobMapping, SharedMemoryTicket) {
     let length = UInt64(memory.byteCount)
     let (end, overflow) = offset.addingReportingOverflow(length)
     guard !overflow, end <= byteCount else { throw .outsideWindow(offset: offset, byteCount: length) }
-    let piece = SharedMemoryPiece(region: Self.regionID, offset: offset, byteCount: length)
+    let piece = SharedMemoryPiece(
+      region: Self.regionID, offset: offset, byteCount: length, fileOffset: memory.start)
     guard !mappings.contains(where: { $0.overlaps(piece) }) else { throw .windowOverlap(offset: offset) }
     guard mappings.count < maximumCount else { throw .tooManyMappings(limit: maximumCount) }
-    let mapping = BlobMapping(piece: piece, memory: memory)
+    let mapping = BlobMapping(piece: piece, memory: memory, caching: caching)
     let ticket = nextTicket()
     guard let transport else { throw .windowUnavailable }
     let descriptor = try Self.descriptor(of: memory)

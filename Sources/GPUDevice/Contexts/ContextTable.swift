@@ -16,6 +16,8 @@ struct ContextTable {
     let context: (any GuestContext)?
     let maximumCommandByteCount: Int
     var resources: Set<ResourceID> = []
+    /// Those of RESOURCE_CREATE_2D among them that nothing was submitted for yet.
+    var unprepared: [ResourceID] = []
   }
 
   /// No contexts; each that is made counts in the ledger.
@@ -77,18 +79,27 @@ struct ContextTable {
   // MARK: Attached resources
 
   /// CTX_ATTACH_RESOURCE.
-  mutating func attach(_ resource: ResourceID, to id: ContextID) throws(GPUError) {
+  mutating func attach(_ resource: ResourceID, to id: ContextID, isPicture: Bool) throws(GPUError) {
     guard attachmentCount < Self.maximumAttachments else {
       throw .tooManyAttachments(limit: Self.maximumAttachments)
     }
     guard contexts[id]?.resources.insert(resource).inserted == true else { return }
+    if isPicture { contexts[id]?.unprepared.append(resource) }
     attachmentCount += 1
   }
 
   /// CTX_DETACH_RESOURCE.
   mutating func detach(_ resource: ResourceID, from id: ContextID) {
     guard contexts[id]?.resources.remove(resource) != nil else { return }
+    contexts[id]?.unprepared.removeAll { $0 == resource }
     attachmentCount -= 1
+  }
+
+  /// What has been attached of RESOURCE_CREATE_2D since the last call.
+  mutating func takeUnprepared(of id: ContextID) -> [ResourceID] {
+    guard let entry = contexts[id], !entry.unprepared.isEmpty else { return [] }
+    contexts[id]?.unprepared = []
+    return entry.unprepared
   }
 
   func isAttached(_ resource: ResourceID, to id: ContextID) -> Bool {

@@ -15,8 +15,8 @@ extension GPUDevice {
     case .contextDestroy: try destroyContext(context)
     case .contextAttachResource(let id):
       try contexts.check(context)
-      _ = try resources.findAny(id)
-      try contexts.attach(id, to: context)
+      let isPicture = try resources.findAny(id) is Resource
+      try contexts.attach(id, to: context, isPicture: isPicture)
       try contexts.find(context)?.attached(id)
     case .contextDetachResource(let id):
       try contexts.check(context)
@@ -91,6 +91,7 @@ extension GPUDevice {
     let got = chain.read(into: bytes, at: CommandCode.submit3D.byteCount)
     guard got == bytes.count else { throw .commandsTruncated(byteCount, byteCount: got) }
     allowance -= bytes.count >> 10
+    prepareResources(of: id, context)
     try context.submit(UnsafeRawBufferPointer(bytes))
   }
 

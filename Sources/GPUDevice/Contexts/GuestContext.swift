@@ -26,6 +26,8 @@ extension ContextKind {
 
 /// One context of a guest. It is called from inside ``GPUDevice``'s calls and may call its ``ContextAccess`` back.
 public protocol GuestContext: AnyObject {
+  /// Whether commands name resources that the ``Renderer`` has.
+  var usesRenderer: Bool { get }
   /// SUBMIT_3D: a private copy of the commands.
   func submit(_ commands: UnsafeRawBufferPointer) throws(GPUError)
   /// CTX_ATTACH_RESOURCE: what is submitted may name the resource from now on.
@@ -38,6 +40,16 @@ public protocol GuestContext: AnyObject {
   /// A command's fence on one of the context's rings. After `.pending` the context owes
   /// ``ContextAccess/finishFences(ring:through:)``.
   func fence(_ fence: FenceID, ring: UInt8) -> FenceState
+  /// Whether the ``Renderer`` makes the blob of that number: ``makeBlob(_:over:)`` is asked for it, else
+  /// ``memory(ofBlob:byteCount:)``.
+  func rendersBlob(_ number: UInt64) -> Bool
+  /// RESOURCE_CREATE_BLOB in the renderer's memory, and, for HOST3D_GUEST, over these pages. The renderer has the resource
+  /// from now on, by its id and with the pages as its backing.
+  ///
+  /// - Throws: then there is no resource.
+  func makeBlob(
+    _ blob: Command.CreateBlob, over pages: [UnsafeMutableRawBufferPointer]
+  ) throws(GPUError) -> RenderedBlob
   /// RESOURCE_CREATE_BLOB in the host's memory: what the context knows by that number.
   ///
   /// - Throws: `unknownBlob` where there is nothing of that number and length.
@@ -47,12 +59,34 @@ public protocol GuestContext: AnyObject {
 }
 
 extension GuestContext {
+  /// No.
+  public var usesRenderer: Bool { false }
   /// Nothing.
   public func attached(_ resource: ResourceID) {}
   /// Nothing.
   public func detached(_ resource: ResourceID) {}
   /// Done.
   public func fence(_ fence: FenceID) -> FenceState { .done }
+  /// No.
+  public func rendersBlob(_ number: UInt64) -> Bool { false }
+  /// None.
+  public func makeBlob(
+    _ blob: Command.CreateBlob, over pages: [UnsafeMutableRawBufferPointer]
+  ) throws(GPUError) -> RenderedBlob { throw .unknownBlob(blob.blob) }
+}
+
+/// A blob that a renderer has made.
+public struct RenderedBlob {
+  /// Its bytes, to be mapped and shown; nil where the driver gives no descriptor of them.
+  public let memory: HostMemory?
+  /// How a guest is to map them.
+  public let caching: MapCaching
+
+  /// A blob with what is known of its memory.
+  public init(memory: HostMemory?, caching: MapCaching = .cached) {
+    self.memory = memory
+    self.caching = caching
+  }
 }
 
 /// Whether all that a fence waits for has been done.

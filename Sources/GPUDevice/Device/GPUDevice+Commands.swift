@@ -42,7 +42,9 @@ extension GPUDevice {
     if let blob = resource as? Blob { return retire(blob) }
     if let texture = resource as? Texture { return retire(texture) }
     hide(resource)
-    if let picture = (resource as? Resource)?.picture { sink.pictureRetired(picture) }
+    guard let resource = resource as? Resource else { return }
+    if let picture = resource.picture { sink.pictureRetired(picture) }
+    leaveRenderer(resource)
   }
 
   /// Nothing of the resource is shown any more.
@@ -95,6 +97,7 @@ extension GPUDevice {
     let target: HostBuffer
     if let storage = resource.storage { target = storage } else { target = try allocate(resource, for: []) }
     let copied = try resource.transfer(rows, to: rectangle, of: target)
+    try update(resource, rectangle)
     statistics.bytesTransferred += UInt64(copied)
     allowance -= copied >> 14
   }
@@ -149,6 +152,7 @@ extension GPUDevice {
     }
     guard rectangle.fits(in: resource.size) else { throw .rectangleOutside(rectangle, of: resource.size) }
     guard resource.scanouts != 0 else { return }
+    try readBack(resource, rectangle)
     try tellFlush(of: resource, rectangle, isFenced: isFenced)
   }
 

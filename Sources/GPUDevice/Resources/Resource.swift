@@ -24,6 +24,8 @@ final class Resource: GuestResource {
   var backing: ScatterList?
   /// What `backing` is charged.
   var backingCharge: Ledger.Charge?
+  /// What the renderer has of it; nil where it has nothing.
+  var rendered: RenderedPicture?
   /// What its picture is charged, until the memory is there.
   private var charge: Ledger.Charge?
 

@@ -34,8 +34,7 @@ extension GPUDevice {
   /// TRANSFER_TO_HOST_3D and TRANSFER_FROM_HOST_3D.
   func transfer(_ transfer: Command.Transfer3D, toHost: Bool, in context: ContextID) throws(GPUError) {
     let renderer = try renderer(for: toHost ? .transferToHost3D : .transferFromHost3D)
-    let texture = try resources.findTexture(transfer.resource)
-    guard texture.pages != nil else { throw .noBacking(texture.id) }
+    guard try renderedPages(of: transfer.resource) != nil else { throw .noBacking(transfer.resource) }
     if context != .none { try contexts.check(context) }
     if toHost {
       try renderer.transferToHost(transfer, in: context)
@@ -43,6 +42,12 @@ extension GPUDevice {
       try renderer.transferFromHost(transfer, in: context)
     }
     allowance -= Int(clamping: UInt64(transfer.width).multipliedReportingOverflow(by: UInt64(transfer.height)).0 >> 12)
+  }
+
+  /// The guest's pages behind a resource that the renderer has.
+  private func renderedPages(of id: ResourceID) throws(GPUError) -> GuestPages? {
+    if let blob = try resources.findAny(id) as? Blob, blob.isRendered { return blob.pages }
+    return try resources.findTexture(id).pages
   }
 
   /// UNREF, or the device's reset.
@@ -58,6 +63,10 @@ extension GPUDevice {
   func texturesMoved() {
     guard let renderer, let memory else { return }
     for texture in resources.textures { texture.memoryMoved(to: memory, in: renderer) }
+    for blob in resources.blobs where blob.isRendered {
+      blob.pages?.move(to: memory)
+      blob.renewPages(in: renderer)
+    }
   }
 
   // MARK: Showing
@@ -81,13 +90,13 @@ extension GPUDevice {
   func flush(_ texture: Texture, _ rectangle: Rectangle, isFenced: Bool) throws(GPUError) {
     guard rectangle.fits(in: texture.size) else { throw .rectangleOutside(rectangle, of: texture.size) }
     guard let shown = texture.shown, shown.scanouts != 0 else { return }
-    try readBack(texture, texture.isStale ? Rectangle(texture.size) : rectangle, to: shown)
+    try readBack(texture.id, texture.isStale ? Rectangle(texture.size) : rectangle, to: shown)
     texture.isStale = false
     try tellFlush(of: shown, rectangle, isFenced: isFenced)
   }
 
   /// Reads as much of a rectangle back as scanouts show.
-  private func readBack(_ texture: Texture, _ rectangle: Rectangle, to shown: Resource) throws(GPUError) {
+  func readBack(_ id: ResourceID, _ rectangle: Rectangle, to shown: Resource) throws(GPUError) {
     var area = Rectangle.empty
     for index in scanouts.indices where shown.scanouts & scanouts[index].bit != 0 {
       area = area.union(rectangle.intersection(scanouts[index].source))
@@ -97,7 +106,7 @@ extension GPUDevice {
     target.beginWriting()
     defer { target.endWriting() }
     try renderer.readPixels(
-      of: texture.id, area, into: UnsafeMutableRawBufferPointer(rebasing: target.bytes[start...]),
+      of: id, area, into: UnsafeMutableRawBufferPointer(rebasing: target.bytes[start...]),
       stride: Int(target.layout.stride))
     statistics.pixelsRead &+= UInt64(area.width) * UInt64(area.height)
   }

@@ -9,8 +9,7 @@ final class Texture: GuestResource {
   let description: Command.Create3D
   /// The guest's pages; nil while none are attached.
   private(set) var pages: GuestPages?
-  /// The pages as the renderer has them; nil while it has none.
-  private var attached: [UnsafeMutableRawBufferPointer]?
+  private var attached = AttachedPages()
   /// What is shown of it; nil until it is shown.
   var shown: Resource?
   /// Whether what is shown may be older than the texture everywhere.
@@ -45,44 +44,24 @@ final class Texture: GuestResource {
     guard self.pages == nil else { throw .backingExists(id) }
     self.pages = pages
     do throws(GPUError) {
-      try attachSegments(to: renderer)
+      try attached.attach(pages, to: renderer, as: id)
     } catch {
       self.pages = nil
       throw error
     }
   }
 
-  private func attachSegments(to renderer: any Renderer) throws(GPUError) {
-    guard let segments = pages?.segments else { return }
-    try renderer.attachBacking(segments, to: id)
-    attached = segments
-  }
-
   /// DETACH_BACKING.
   func detach(from renderer: any Renderer) throws(GPUError) {
     guard pages != nil else { throw .noBacking(id) }
-    detachSegments(from: renderer)
+    attached.detach(from: renderer, as: id)
     pages = nil
-  }
-
-  private func detachSegments(from renderer: any Renderer) {
-    if attached != nil { renderer.detachBacking(of: id) }
-    attached = nil
   }
 
   /// The guest's memory has changed: the renderer is given what is there now, or nothing where a part has gone.
   func memoryMoved(to memory: GuestMemory, in renderer: any Renderer) {
     guard let pages else { return }
     pages.move(to: memory)
-    guard !Self.isSame(pages.segments, attached) else { return }
-    detachSegments(from: renderer)
-    try? attachSegments(to: renderer)
-  }
-
-  private static func isSame(
-    _ left: [UnsafeMutableRawBufferPointer]?, _ right: [UnsafeMutableRawBufferPointer]?
-  ) -> Bool {
-    guard let left, let right else { return left == nil && right == nil }
-    return left.elementsEqual(right) { $0.baseAddress == $1.baseAddress && $0.count == $1.count }
+    attached.renew(pages, in: renderer, as: id)
   }
 }

@@ -7,7 +7,7 @@ struct ConnectorCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: ConnectorPlan.subcommand,
     abstract: "Connects for a `muntin gpu` in its sandbox, which starts it.",
-    discussion: "Serves the socket that is its descriptor 3, and ends with whoever has the other end.",
+    discussion: "Serves the socket that is its standard input, and ends with whoever has the other end.",
     shouldDisplay: false)
 
   @Option(help: ArgumentHelp("The hub's socket.", valueName: "path"))
@@ -22,11 +22,7 @@ struct ConnectorCommand: ParsableCommand {
   @Option(help: ArgumentHelp("on, or log.", valueName: "mode"), transform: ArgumentValue.sandbox)
   var sandbox = SandboxMode.on
 
-  func validate() throws {
-    _ = try ArgumentValue.descriptor("3")
-  }
-
   func run() throws {
-    try ConnectorProcess(ConnectorPlan(hub: hub, wayland: wayland, socket: socket, mode: sandbox), socket: 3).run()
+    try ConnectorProcess(ConnectorPlan(hub: hub, wayland: wayland, socket: socket, mode: sandbox), socket: 0).run()
   }
 }

@@ -151,7 +151,13 @@ struct GPUCommand: ParsableCommand {
       discussion: "Without --render-node by Mesa's software driver. muntin doctor says what is there."))
   var virgl = false
 
-  @Flag(help: "3D for the guest: Vulkan by virglrenderer's render server. May go with --virgl.")
+  @Flag(
+    help: ArgumentHelp(
+      "3D for the guest: Vulkan by virglrenderer's render server. May go with --virgl.",
+      discussion: """
+        Needs a VMM that passes blobs, CONTEXT_INIT and a host-visible region on, such as QEMU 11's generic vhost-user \
+        device. muntin doctor says what is there.
+        """))
   var venus = false
 
   @Option(
@@ -201,6 +207,9 @@ struct GPUCommand: ParsableCommand {
     }
     if channel != nil && hostVisible == 0 {
       throw ValidationError("--channel hub needs a host-visible region: leave out --host-visible 0")
+    }
+    if venus && hostVisible == 0 {
+      throw ValidationError("--venus needs a host-visible region: leave out --host-visible 0")
     }
     if let wayland { try checkWayland(wayland) }
   }

@@ -28,14 +28,13 @@ enum RenderingChecks {
 
   // MARK: Vulkan
 
-  private static let servers = ["/usr/libexec/virgl_render_server", "/usr/local/libexec/virgl_render_server"]
   private static let driverFolders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
 
   private static var vulkan: Finding {
     var missing: [String] = []
     let hasSet = ((try? VirglLibrary())?.hasVenus) ?? false
     if !hasSet { missing.append("a libvirglrenderer with Venus") }
-    let server = servers.first { access($0, X_OK) == 0 }
+    let server = VirglLibrary.renderServer
     if server == nil { missing.append("virgl_render_server") }
     let drivers = driverFolders.flatMap(Folder.names).filter { $0.hasSuffix(".json") }.sorted()
     if drivers.isEmpty { missing.append("a Vulkan driver") }
@@ -46,6 +45,6 @@ enum RenderingChecks {
     }
     return Finding(
       "vulkan", .ok, "\(server ?? ""), drivers \(drivers.joined(separator: " "))",
-      means: "Guests can have Vulkan (--venus), where the driver shares its memory.")
+      means: "Guests can have Vulkan (--venus), where the driver shares its memory as dma-bufs or is Mesa's lavapipe.")
   }
 }

@@ -53,9 +53,9 @@ public final class ChildProcess {
   public let startTime = MonotonicTime.now
   private(set) var isReaped = false
 
-  /// Starts the program; both its outputs go to `output`. `inherited`, if any, is its descriptor 3.
-  public init(_ command: ChildCommand, output: Int32, inherited: Int32? = nil) throws(SystemError) {
-    let pid = Self.spawn(command, output, inherited)
+  /// Starts the program; both its outputs go to `output`, and what it reads is `input`, or nothing.
+  public init(_ command: ChildCommand, output: Int32, input: Int32 = -1) throws(SystemError) {
+    let pid = Self.spawn(command, output, input)
     guard pid > 0 else { throw .last("start \(command.program)") }
     let raw = muntin_pidfd_open(pid)
     guard raw >= 0 else {
@@ -96,14 +96,14 @@ public final class ChildProcess {
     return Glibc.poll(&poll, 1, 0) > 0
   }
 
-  private static func spawn(_ command: ChildCommand, _ output: Int32, _ inherited: Int32?) -> Int32 {
+  private static func spawn(_ command: ChildCommand, _ output: Int32, _ input: Int32) -> Int32 {
     let arguments = CStringArray([command.name] + command.arguments)
     let environment = CStringArray(command.environment)
     return command.program.withCString { program in
       command.folder.withCString { folder in
         var what = muntin_spawn(
           program: program, arguments: arguments.pointers, environment: environment.pointers, folder: folder,
-          output: output, inherited: inherited ?? -1)
+          output: output, input: input)
         return muntin_spawn(&what)
       }
     }

@@ -66,10 +66,24 @@ class Card3D:
         handle, resource = self.ask("create " + " ".join(map(str, numbers))).split()
         return int(handle), int(resource)
 
+    def blob(self, byte_count, number=0, memory=2, flags=1):
+        """A blob: its handle in the guest."""
+        return int(self.ask(f"blob {memory} {flags} {number} {byte_count}").split()[0])
+
+    def is_filled(self, handle, byte_count, value):
+        """Fills a blob, if it can be seen, and looks at it."""
+        self.ask(f"fill {handle} {byte_count} {value}")
+        return self.ask(f"look {handle} {byte_count}") == f"{byte_count} {value}"
+
     def submit(self, *commands):
         """A stream; microseconds until its fence."""
         words = [f"{word & 0xFFFFFFFF:x}" for part in commands for word in part]
         return float(self.ask("submit " + " ".join(_shortened(words))))
+
+    def begin(self, *commands):
+        """Gives a stream without waiting for its fence: there may be none."""
+        words = [f"{word & 0xFFFFFFFF:x}" for part in commands for word in part]
+        self._console.send("submit " + " ".join(_shortened(words)))
 
     def transfer(self, direction, handle, box, level=0, offset=0):
         self.ask(f"{direction} {handle} {level} {offset} " + " ".join(map(str, box)))

@@ -171,9 +171,10 @@ class Up:
 class StandaloneGPU:
     """`muntin gpu` without a hub."""
 
-    def __init__(self, folder, *arguments, name="gpu"):
+    def __init__(self, folder, *arguments, name="gpu", runner=()):
         self.socket = Path(folder) / f"{name}.sock"
-        self.process = Process(name, [MUNTIN, "gpu", "--socket-path", self.socket, *arguments], folder, environment=QUIET)
+        command = [*runner, MUNTIN, "gpu", "--socket-path", self.socket, *arguments]
+        self.process = Process(name, command, folder, environment=QUIET)
         try:
             wait_for(self.socket.is_socket, "muntin gpu listens", 10)
         except TooLong:

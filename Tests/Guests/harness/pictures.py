@@ -49,6 +49,11 @@ def colour_count(picture):
     return len(picture.convert("RGB").getcolors(maxcolors=1 << 24))
 
 
+def shows_placeholder(picture):
+    """Whether it is what a display shows in the place of a machine that is not there: a label, no picture."""
+    return 2 <= colour_count(picture) <= 64
+
+
 _TOP = [(192, 192, 192), (192, 192, 0), (0, 192, 192), (0, 192, 0), (192, 0, 192), (192, 0, 0), (0, 0, 192)]
 _MIDDLE = [(0, 0, 192), (19, 19, 19), (192, 0, 192), (19, 19, 19), (0, 192, 192), (19, 19, 19), (192, 192, 192)]
 _BOTTOM = [(0, 33, 76), (255, 255, 255), (50, 0, 106), (19, 19, 19), (9, 9, 9), (19, 19, 19), (29, 29, 29), (19, 19, 19)]

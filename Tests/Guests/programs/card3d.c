@@ -10,7 +10,10 @@
  *     submit WORD[*TIMES]...                  hexadecimal words, and waits            -> ok MICROSECONDS
  *     fences COUNT                            the last stream again and again         -> ok MEDIAN P99 (microseconds)
  *     small COUNT WORDS                       streams in one go, then waits           -> ok MICROSECONDS
- *     context                                 another context; resources are gone
+ *     context [CAPSET]                        another context, of the default kind or one of that set; resources are gone
+ *     blob MEMORY FLAGS NUMBER BYTES                                                  -> ok HANDLE RESOURCE
+ *     share HANDLE                            lets a second context have the resource for a while, and takes it out of the
+ *                                             first one and into it again             -> ok HANDLE
  *
  * usage: card3d [RENDER_NODE]
  */
@@ -49,9 +52,39 @@ static int fail(const char *what) {
   return -1;
 }
 
+/* What the building machine's libdrm may be too old for. */
+struct context_parameter {
+  uint64_t name, value;
+};
+struct init_context {
+  uint32_t count, pad;
+  uint64_t parameters;
+};
+struct create_blob {
+  uint32_t memory, flags, handle, resource;
+  uint64_t size;
+  uint32_t pad, command_size;
+  uint64_t command, number;
+};
+#define INIT_CONTEXT DRM_IOWR(DRM_COMMAND_BASE + 0x0b, struct init_context)
+#define CREATE_BLOB DRM_IOWR(DRM_COMMAND_BASE + 0x0a, struct create_blob)
+enum { CAPSET_ID = 1 };
+
+static uint64_t capset;
+
+/* A descriptor of the card with a context of its own, of the set that was named last. */
+static int open_context(void) {
+  int fresh = open(path, O_RDWR | O_CLOEXEC);
+  struct context_parameter parameter = {.name = CAPSET_ID, .value = capset};
+  struct init_context init = {.count = 1, .parameters = (uintptr_t)&parameter};
+  if (fresh < 0 || capset == 0 || ioctl(fresh, INIT_CONTEXT, &init) == 0) return fresh;
+  close(fresh);
+  return -1;
+}
+
 static int open_card(void) {
   if (card >= 0) close(card);
-  card = open(path, O_RDWR | O_CLOEXEC);
+  card = open_context();
   return card < 0 ? -1 : 0;
 }
 
@@ -99,6 +132,42 @@ static void close_resource(const char *text) {
   struct drm_gem_close request = {.handle = (uint32_t)strtoul(text, NULL, 0)};
   if (ioctl(card, DRM_IOCTL_GEM_CLOSE, &request) < 0) fail("close");
   else printf("ok\n");
+}
+
+static void create_blob(const char *text) {
+  struct create_blob request = {0};
+  unsigned long long number, size;
+  if (sscanf(text, "%u %u %llu %llu", &request.memory, &request.flags, &number, &size) != 4) {
+    printf("error blob: 4 numbers\n");
+    return;
+  }
+  request.number = number;
+  request.size = size;
+  if (ioctl(card, CREATE_BLOB, &request) < 0) fail("blob");
+  else printf("ok %u %u\n", request.handle, request.resource);
+}
+
+static int import(int where, int file, uint32_t *handle) {
+  struct drm_prime_handle request = {.fd = file};
+  int result = ioctl(where, DRM_IOCTL_PRIME_FD_TO_HANDLE, &request);
+  *handle = request.handle;
+  return result;
+}
+
+static void share(const char *text) {
+  struct drm_prime_handle exported = {.handle = (uint32_t)strtoul(text, NULL, 0), .flags = DRM_CLOEXEC | DRM_RDWR};
+  struct drm_gem_close closing = {.handle = exported.handle};
+  uint32_t handle;
+  if (ioctl(card, DRM_IOCTL_PRIME_HANDLE_TO_FD, &exported) < 0) {
+    fail("export");
+    return;
+  }
+  int other = open_context();
+  if (other < 0 || import(other, exported.fd, &handle) < 0) fail("import");
+  else if (ioctl(card, DRM_IOCTL_GEM_CLOSE, &closing) < 0 || import(card, exported.fd, &handle) < 0) fail("again");
+  else printf("ok %u\n", handle);
+  close(exported.fd);
+  if (other >= 0) close(other);
 }
 
 static unsigned char *map(uint32_t handle, size_t size) {
@@ -197,7 +266,12 @@ static void obey(char *line) {
   else if (!strcmp(command, "submit")) submit_words(rest);
   else if (!strcmp(command, "fences")) measure_fences(rest);
   else if (!strcmp(command, "small")) measure_small(rest);
-  else if (!strcmp(command, "context")) puts(open_card() == 0 ? "ok" : "error context");
+  else if (!strcmp(command, "blob")) create_blob(rest);
+  else if (!strcmp(command, "share")) share(rest);
+  else if (!strcmp(command, "context")) {
+    capset = strtoul(rest, NULL, 0);
+    puts(open_card() == 0 ? "ok" : "error context");
+  }
   else printf("error unknown command: %s\n", command);
 }
 

@@ -15,7 +15,7 @@ public final class CardSandbox {
   private let log: RateLimitedLog
 
   /// More descriptors than a guest's limits and everybody's buffers add up to.
-  private static let mostDescriptors: UInt64 = 1 << 16
+  private static let mostDescriptors: UInt64 = 1 << 18
 
   /// Starts the connector, and gives up what nothing later needs. Before threads and drivers are started.
   public convenience init(_ options: GPUBackendOptions, logger: Logger) throws {
@@ -80,9 +80,8 @@ public final class CardSandbox {
   public func enter() throws(GPUBackendError) {
     guard let connector else { return }
     keepDevices()
-    SharedMemory.whoReopens { raw throws(SystemError) in try connector.openReadOnly(raw) }
     do throws(SandboxError) {
-      let report = try shutIn()
+      let report = try shutIn(connector)
       let says: Logger.Metadata = ["calls": "\(report.calls)", "files": "\(report.files)", "mode": "\(mode)"]
       if report.isWhole { log.info("sandbox", says) } else { log.warning("sandbox, not all of it", says) }
     } catch {
@@ -90,13 +89,15 @@ public final class CardSandbox {
     }
   }
 
-  private func shutIn() throws(SandboxError) -> SandboxReport {
+  private func shutIn(_ connector: Connector) throws(SandboxError) -> SandboxReport {
     Sandbox.clearEnvironment()
     Sandbox.limitDescriptors(to: Self.mostDescriptors)
     try Sandbox.dropCapabilities()
     let isCovered = Sandbox.restrictsAllThreads || ProcessThreads.count == 1
     let files = try Sandbox.restrictFiles(to: FileRules(draws && isCovered ? Self.forDriversToRead : []))
-    let policy = CardCalls.policy(draws: draws, opensFiles: files.isInForce && isCovered)
+    let opensFiles = files.isInForce && isCovered
+    SharedMemory.whoReopens(all: !opensFiles) { raw throws(SystemError) in try connector.openReadOnly(raw) }
+    let policy = CardCalls.policy(draws: draws, opensFiles: opensFiles)
     return SandboxReport(calls: try Sandbox.restrictCalls(to: policy, isTold: mode == .log), files: files)
   }
 

@@ -37,20 +37,30 @@ extension SharedMemory {
   /// Opens a file again for reading only, one that a peer sent, too: who receives this descriptor cannot map the memory
   /// writable.
   public static func reopenReadOnly(_ raw: Int32) throws(SystemError) -> FileDescriptor {
+    let other = reopener.withLock { $0 }
+    if let other, other.isOnly { return try other.open(raw) }
     let copy = open("/proc/self/fd/\(raw)", O_RDONLY | O_CLOEXEC)
     if copy >= 0 { return FileDescriptor(adopting: copy) }
     let failure = SystemError.last("open /proc/self/fd")
-    if failure.code == EACCES, let other = reopener.withLock({ $0 }) { return try other(raw) }
-    throw failure
+    guard failure.code == EACCES, let other else { throw failure }
+    return try other.open(raw)
   }
 
   /// Opens a descriptor's file again for reading.
   public typealias Reopener = @Sendable (Int32) throws(SystemError) -> FileDescriptor
 
-  private static let reopener = Mutex<Reopener?>(nil)
+  private struct Other: Sendable {
+    let open: Reopener
+    let isOnly: Bool
+  }
 
-  /// Says who opens files again that this process may not open: files that have a name, in a process that shut itself in.
-  public static func whoReopens(_ open: @escaping Reopener) { reopener.withLock { $0 = open } }
+  private static let reopener = Mutex<Other?>(nil)
+
+  /// Says who opens files again that this process, which has shut itself in, may not open: files that have a name, or, with
+  /// `all`, every one.
+  public static func whoReopens(all: Bool, _ open: @escaping Reopener) {
+    reopener.withLock { $0 = Other(open: open, isOnly: all) }
+  }
 
   /// Takes all pages out of the file, which keeps its size: its memory is free, and reads as zeros wherever it is mapped.
   public static func punch(_ raw: Int32, count: Int) throws(SystemError) {

@@ -326,6 +326,11 @@ private func isAlive(_ pid: Int32) -> Bool {
       try plan().parts.map(\.name) == ["hub", "display wall", "display spare", "gpu alpha", "gpu beta", "vm alpha"])
   }
 
+  @Test func aCardMayTakeItselfItsGuestsPicturesAndTwiceWhatItDraws() throws {
+    let most = try plan().parts.map(\.memoryMaximum)
+    #expect(most == [nil, nil, nil, (512 << 20) + (2 << 30), 257 << 20, nil])
+  }
+
   @Test func eachPartGetsItsCommandLine() throws {
     let lines = try plan().parts.map { ([$0.command.program] + $0.command.arguments).joined(separator: " ") }
     let hub = "/run/muntin/hub.sock"

@@ -5,7 +5,7 @@ import Supervisor
 
 /// What the kernel offers.
 enum KernelChecks {
-  static var all: [Finding] { [memoryFiles, sandbox, kvm, renderNodes, openFiles] }
+  static var all: [Finding] { [memoryFiles, sandbox, kvm, renderNodes, openFiles, controlGroups] }
 
   // MARK: Memory files
 
@@ -44,6 +44,22 @@ enum KernelChecks {
     }
     return Finding(
       "sandbox", .ok, found, means: "Every muntin gpu shuts itself in before it serves its guest (--sandbox).")
+  }
+
+  // MARK: Control groups
+
+  private static var controlGroups: Finding {
+    do throws(SystemError) {
+      _ = try ControlGroups()
+    } catch {
+      return Finding(
+        "control-groups", .limited, "\(error)",
+        means: "Each VM's card limits its memory itself; muntin up cannot have the kernel do it.",
+        remedy: "a group of this user's with cgroup v2's memory controller: systemd-run --user --scope -p Delegate=yes")
+    }
+    return Finding(
+      "control-groups", .ok, "cgroup v2 with the memory controller",
+      means: "muntin up has the kernel limit the memory of each VM's card.")
   }
 
   // MARK: KVM

@@ -6,6 +6,7 @@ import Glibc
 public final class ControlGroups {
   private let folder: String
   private let own: String
+  private var made: [ControlGroup] = []
 
   /// Moves this process, if the system lets it have groups with limits of memory.
   ///
@@ -32,14 +33,19 @@ public final class ControlGroups {
       try ControlFile.write("0", to: "\(own)/cgroup.procs")
       try ControlFile.write("+memory", to: "\(folder)/cgroup.subtree_control")
     } catch {
-      leave()
+      remove()
       throw error
     }
   }
 
-  deinit { leave() }
+  deinit { remove() }
 
-  private func leave() {
+  /// Removes the groups, when no process is in them, and moves this process back.
+  public func remove() {
+    for group in made { rmdir(group.path) }
+    made.removeAll()
+    // A group whose children have limits may not have processes.
+    try? ControlFile.write("-memory", to: "\(folder)/cgroup.subtree_control")
     try? ControlFile.write("0", to: "\(folder)/cgroup.procs")
     rmdir(own)
   }
@@ -49,7 +55,8 @@ public final class ControlGroups {
     let plain = name.map { $0.isLetter || $0.isNumber ? $0 : "-" }
     let path = "\(own)-\(String(plain))"
     guard mkdir(path, 0o755) == 0 else { throw .last("mkdir \(path)") }
-    let group = ControlGroup(path)
+    let group = ControlGroup(path: path)
+    made.append(group)
     try ControlFile.write("\(byteCount)", to: "\(path)/memory.max")
     return group
   }
@@ -71,13 +78,9 @@ public final class ControlGroups {
   }
 }
 
-/// A control group that this process made. It goes with its object, when no process is in it.
-public final class ControlGroup {
-  private let path: String
-
-  fileprivate init(_ path: String) { self.path = path }
-
-  deinit { rmdir(path) }
+/// A control group that this process made.
+public struct ControlGroup: Sendable {
+  fileprivate let path: String
 
   /// Moves a process into the group; what it had before counts where it was.
   public func add(_ pid: Int32) throws(SystemError) { try ControlFile.write("\(pid)", to: "\(path)/cgroup.procs") }

@@ -117,15 +117,22 @@ private struct PartMaker {
     return plan
   }
 
-  /// What a card that draws in 3D may take: what its guest may have, twice where it is measured late, and itself.
+  /// What a card itself takes at most, beside what its guest may have.
+  private static let cardByteCount = 256 << 20
+
+  /// What a card may take: itself, the guest's pictures and, twice because it is measured late, what a renderer took.
   private static func memoryMaximum(_ machine: Configuration.Machine) -> Int? {
-    guard machine.hasVirgl || machine.hasVenus else { return nil }
     let usual = LedgerAmounts.usualLimits
     let pictures = machine.memoryLimit ?? usual.hostAllocated
-    let rendering = machine.limits[Ledger.Quantity.bytes(.rendering).key] ?? usual.rendering
-    let (sum, overflow) = rendering.multipliedReportingOverflow(by: 2)
-    let (all, overflow2) = sum.addingReportingOverflow(pictures.addingReportingOverflow(256 << 20).partialValue)
-    return overflow || overflow2 || all < 0 ? nil : all
+    let hasRenderer = machine.hasVirgl || machine.hasVenus
+    let rendering = hasRenderer ? machine.limits[Ledger.Quantity.bytes(.rendering).key] ?? usual.rendering : 0
+    var sum = cardByteCount
+    for amount in [pictures, rendering, rendering] {
+      let (next, overflow) = sum.addingReportingOverflow(amount)
+      guard !overflow else { return nil }
+      sum = next
+    }
+    return sum
   }
 
   func machine(_ machine: Configuration.Machine) -> PartPlan {

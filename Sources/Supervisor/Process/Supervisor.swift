@@ -178,6 +178,7 @@ public final class Supervisor {
   private func finishIfStopped() {
     guard let completion = whenStopped, parts.allSatisfy({ $0.child == nil }) else { return }
     whenStopped = {}
+    groups?.remove()
     lock.release()
     completion()
   }

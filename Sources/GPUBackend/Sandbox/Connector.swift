@@ -32,11 +32,10 @@ final class Connector: @unchecked Sendable {
   /// This program: what the kernel runs, unless that is a dynamic linker that was told to run it.
   private static var program: String {
     let own = "/proc/self/exe"
-    var room = [UInt8](repeating: 0, count: 4096)
-    let count = room.withUnsafeMutableBytes { bytes in
-      readlink(own, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
-    }
-    let name = String(decoding: room[..<max(count, 0)], as: UTF8.self).split(separator: "/").last ?? ""
+    var room = [CChar](repeating: 0, count: 4096)
+    let count = readlink(own, &room, room.count)
+    let path = String(decoding: room[..<max(count, 0)].map(UInt8.init(bitPattern:)), as: UTF8.self)
+    let name = path.split(separator: "/").last ?? ""
     return name.hasPrefix("ld-") || name.hasPrefix("ld.") ? CommandLine.arguments[0] : own
   }
 

@@ -67,8 +67,9 @@ enum Landlock {
   static func restrict(to rules: FileRules) throws(SystemError) -> Bool {
     guard let version else { return false }
     let files = files(version)
-    // Networks: bind and connect of TCP. Scopes: abstract sockets and signals, of others.
-    let raw = muntin_landlock_create(files, version >= 4 ? 3 : 0, version >= 6 ? 3 : 0)
+    // Networks: bind and connect of TCP. Scopes: others' abstract sockets; not signals, because the one that ends children
+    // with this process (PR_SET_PDEATHSIG) would not reach them, and the filter of calls lets none be sent.
+    let raw = muntin_landlock_create(files, version >= 4 ? 3 : 0, version >= 6 ? 1 : 0)
     guard raw >= 0 else { throw .last("landlock_create_ruleset") }
     let ruleset = FileDescriptor(adopting: raw)
     for (path, access) in rules.allowed { try allow(path, access.rawValue & files, in: ruleset) }

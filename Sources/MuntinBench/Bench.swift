@@ -6,7 +6,7 @@ import HubProtocol
 final class Bench {
   /// What can be asked for by itself.
   enum Part: String, CaseIterable {
-    case commands, population, transfers, flushes, blobs, composition, idle, memory, buffers, sharing, guests
+    case commands, population, transfers, flushes, blobs, composition, idle, memory, buffers, sharing, guests, rendering
   }
 
   /// The name of the display that sees the frames.
@@ -18,15 +18,18 @@ final class Bench {
   private let parts: Set<Part>
   private let folder: WorkFolder?
   private let guests: Machine.Files?
+  private let renderedGuests: Machine.RenderedFiles?
   private let progress: (String) -> Void
   private let start = Stopwatch.now
   private let load = MachineLoad()
 
   init(
-    _ programs: Programs, guests: Machine.Files?, rounds: Int, parts: Set<Part>, progress: @escaping (String) -> Void
+    _ programs: Programs, guests: Machine.Files?, renderedGuests: Machine.RenderedFiles?, rounds: Int, parts: Set<Part>,
+    progress: @escaping (String) -> Void
   ) {
     self.programs = programs
     self.guests = guests
+    self.renderedGuests = renderedGuests
     self.rounds = rounds
     self.parts = parts
     self.progress = progress
@@ -44,6 +47,7 @@ final class Bench {
     if parts.contains(.buffers) { try runBuffers(folder) }
     if parts.contains(.sharing) { try runSharing(folder) }
     if parts.contains(.guests) { try runGuests(folder) }
+    if parts.contains(.rendering) { try runRendering(folder) }
   }
 
   private func runDevice(_ folder: WorkFolder) throws(BenchError) {
@@ -125,6 +129,18 @@ final class Bench {
   private func runGuests(_ folder: WorkFolder) throws(BenchError) {
     guard let files = guests else { return progress("no guests: Scripts/bench gives them") }
     try RealGuests.measure(programs, files, folder, rounds: min(rounds, 3), progress, results)
+  }
+
+  private func runRendering(_ folder: WorkFolder) throws(BenchError) {
+    if !programs.measuresReferenceTwice {
+      let stage = try RenderingStage(programs, folder)
+      for round in 0..<rounds {
+        progress("round \(round + 1) of \(rounds): rendering")
+        try Rendering.measure(stage, results)
+      }
+    }
+    guard let files = renderedGuests else { return progress("no guests that draw in 3D: Scripts/bench gives them") }
+    try RenderedGuests.measure(programs, files, folder, rounds: min(rounds, 3), progress, results)
   }
 
   /// These hardly waver: few rounds are enough.

@@ -25,6 +25,17 @@ struct MuntinBench: ParsableCommand {
   @Option(help: ArgumentHelp("Their initramfs, with muntin-bench-guest in it.", valueName: "path"))
   var initrd: String?
 
+  @Option(help: ArgumentHelp("Debian's QEMU, for guests that draw in 3D.", valueName: "path"))
+  var debianQemu = "/usr/bin/qemu-system-x86_64"
+
+  @Option(help: ArgumentHelp("The root file system of guests that draw in 3D.", valueName: "path"))
+  var root: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "A disk of theirs: an archive of card3d and one_mode.so (Tests/Guests/programs).", valueName: "path"))
+  var programs: String?
+
   @Option(help: "How many rounds.")
   var rounds = 15
 
@@ -51,10 +62,12 @@ struct MuntinBench: ParsableCommand {
   }
 
   func run() throws {
-    let programs = Programs(
+    let subjects = Programs(
       muntin: muntin ?? Self.neighbour("muntin"), reference: reference, measuresReferenceTwice: selfCheck,
       usesLinks: !withoutLinks)
-    let bench = Bench(programs, guests: guests, rounds: rounds, parts: try parts()) { Self.tell($0) }
+    let bench = Bench(subjects, guests: guests, renderedGuests: renderedGuests, rounds: rounds, parts: try parts()) {
+      Self.tell($0)
+    }
     try bench.run()
     let report = Report(results: bench.results)
     print("\n\(report.text)\n\n\(report.summary)")
@@ -68,6 +81,12 @@ struct MuntinBench: ParsableCommand {
   private var guests: Machine.Files? {
     guard let qemu, let kernel, let initrd else { return nil }
     return Machine.Files(qemu: qemu, kernel: kernel, initrd: initrd)
+  }
+
+  /// Nil where not all of them were given.
+  private var renderedGuests: Machine.RenderedFiles? {
+    guard let kernel, let initrd, let root, let programs else { return nil }
+    return Machine.RenderedFiles(qemu: debianQemu, kernel: kernel, initrd: initrd, root: root, programs: programs)
   }
 
   private func parts() throws -> Set<Bench.Part> {

@@ -13,6 +13,7 @@ struct Figure: Hashable {
     case buffers = "Buffers in the hub"
     case sharing = "A picture of one VM in another"
     case guests = "The same in real guests"
+    case rendering = "3D, drawn by virglrenderer without a GPU"
   }
 
   /// What the numbers count.

@@ -15,16 +15,20 @@ final class CommandSlots {
   private let queue: GuestQueue
   private let slots: [Slot]
 
-  /// Writes the requests; `tails` are the entries that follow some of them.
-  init(_ guest: Guest, _ commands: [Command], tail: [UInt8] = []) throws(BenchError) {
+  /// Writes the requests; `tail` is what follows those that are followed by something. Requests that are `fenced` are
+  /// answered when what they begin is done.
+  init(
+    _ guest: Guest, _ commands: [Command], tail: [UInt8] = [], context: ContextID = .none, fenced: Bool = false
+  ) throws(BenchError) {
     self.guest = guest
     queue = commands.first?.code.isCursorCommand == true ? guest.cursor : guest.control
     var slots: [Slot] = []
     for command in commands {
-      if case .resourceAttachBacking = command {
-        slots.append(try Self.slot(guest, command, tail))
-      } else {
-        slots.append(try Self.slot(guest, command, []))
+      let header = command.encoded(
+        flags: fenced ? .fence : [], fence: FenceID(rawValue: UInt64(slots.count) + 1), context: context)
+      switch command {
+      case .resourceAttachBacking, .submit3D: slots.append(try Self.slot(guest, command, header + tail))
+      default: slots.append(try Self.slot(guest, command, header))
       }
     }
     self.slots = slots
@@ -50,8 +54,7 @@ final class CommandSlots {
     }
   }
 
-  private static func slot(_ guest: Guest, _ command: Command, _ tail: [UInt8]) throws(BenchError) -> Slot {
-    let request = command.encoded() + tail
+  private static func slot(_ guest: Guest, _ command: Command, _ request: [UInt8]) throws(BenchError) -> Slot {
     let room = command == .getDisplayInfo ? 408 : CommandHeader.byteCount
     let place = try guest.write(request)
     let answer = try guest.allocate(room)

@@ -27,8 +27,8 @@ final class Guest {
   let pictureMemory: (address: GuestAddress, count: Int)
 
   /// Connects to a back-end and starts both queues; with a display, hands it a display socket, whose pictures go
-  /// there.
-  init(connectingTo path: String, display: DisplayReader?) throws(BenchError) {
+  /// there. With `renders` its driver knows 3D.
+  init(connectingTo path: String, display: DisplayReader?, renders: Bool = false) throws(BenchError) {
     let pictures = GuestAddress(0x1_0000_0000)
     pictureMemory = (pictures, Self.pixelMemory)
     do {
@@ -43,19 +43,20 @@ final class Guest {
     }
     do {
       frontend = try VhostUserFrontend(path: path)
-      try Self.start(frontend, arena, [control.ring, cursor.ring], display)
+      try Self.start(frontend, arena, [control.ring, cursor.ring], display, renders: renders)
     } catch {
       throw .frontend("\(error)")
     }
   }
 
   private static func start(
-    _ frontend: VhostUserFrontend, _ arena: GuestArena, _ rings: [VirtqueueDriver], _ display: DisplayReader?
+    _ frontend: VhostUserFrontend, _ arena: GuestArena, _ rings: [VirtqueueDriver], _ display: DisplayReader?,
+    renders: Bool
   ) throws(VhostUserError) {
-    let (edid, resourceBlob) = (UInt64(1 << 1), UInt64(1 << 3))
+    let (virgl, edid, resourceBlob) = (UInt64(renders ? 1 << 0 : 0), UInt64(1 << 1), UInt64(1 << 3))
     try frontend.negotiate(
       features: protocolFeaturesBit | RingFeature.version1 | RingFeature.eventIndex
-        | RingFeature.indirectDescriptors | edid | resourceBlob)
+        | RingFeature.indirectDescriptors | virgl | edid | resourceBlob)
     try frontend.share(arena, asTable: true)
     if let display { display.start(try frontend.openDisplaySocket()) }
     for (index, ring) in rings.enumerated() { try frontend.start(ring, index: UInt32(index)) }
@@ -67,9 +68,9 @@ final class Guest {
     return ResourceID(rawValue: lastResource)
   }
 
-  /// Runs one command of the control queue, with the entries that follow it, and expects OK.
-  func perform(_ command: Command, tail: [UInt8] = []) throws(BenchError) {
-    let request = command.encoded() + tail
+  /// Runs one command of the control queue, with what follows it, and expects OK.
+  func perform(_ command: Command, tail: [UInt8] = [], context: ContextID = .none) throws(BenchError) {
+    let request = command.encoded(context: context) + tail
     guard request.count <= Self.longestRequest else { throw .noRoom("a request of \(request.count) bytes") }
     arena.bytes(at: single.request, count: request.count).copyBytes(from: request)
     let slot = CommandSlots.Slot(

@@ -12,35 +12,55 @@ final class Machine {
   private let console: FileDescriptor
   private var unread = ""
 
+  /// What machines are made of whose guests draw in 3D: they have a root file system, and a disk that is an archive of programs.
+  struct RenderedFiles {
+    let qemu: String, kernel: String, initrd: String, root: String, programs: String
+  }
+
   /// Starts one with a graphics card, and waits until its shell listens. The machines' network is a socket that the one
   /// `listening` makes and the other one connects to.
-  init(
+  convenience init(
     _ files: Files, _ folder: WorkFolder, card: String, network: String, listening: Bool
   ) throws(BenchError) {
+    let stream = "stream,id=network,server=\(listening ? "on" : "off"),addr.type=unix,addr.path=\(network)"
+    let device = "vhost-user-test-device-pci,chardev=gpu,virtio-id=16,num_vqs=2,config_size=20,vq_size=256"
+    try self.init(
+      files.qemu, mebibytes: 384, kernel: files.kernel, initrd: files.initrd, folder,
+      [
+        "-display", "none", "-chardev", "socket,id=gpu,path=\(card)", "-device", device,
+        // Large packets: nothing is cut into pieces of 1500 bytes, which takes half as long again.
+        "-netdev", stream, "-device", "virtio-net-pci,netdev=network,host_mtu=32768",
+      ])
+  }
+
+  /// Starts one whose guest draws in 3D, and waits until its shell listens.
+  convenience init(
+    _ files: RenderedFiles, _ folder: WorkFolder, gpu: [String], environment: [String] = []
+  ) throws(BenchError) {
+    try self.init(
+      files.qemu, mebibytes: 1024, kernel: files.kernel, initrd: files.initrd, folder,
+      gpu
+        + [files.root, files.programs].flatMap { ["-drive", "file=\($0),format=raw,if=virtio,readonly=on"] },
+      environment: environment)
+    try run("busybox tar -xf /dev/vdb -C /run/muntin")
+  }
+
+  private init(
+    _ qemu: String, mebibytes: Int, kernel: String, initrd: String, _ folder: WorkFolder, _ more: [String],
+    environment: [String] = []
+  ) throws(BenchError) {
     let serial = folder.newPath("serial")
-    program = try Program(
-      files.qemu,
-      Self.arguments(files, serial: serial, card: card, network: network, listening: listening),
-      log: folder.newPath("log"))
+    let arguments = [
+      "-machine", "q35,accel=tcg,memory-backend=ram",
+      "-object", "memory-backend-memfd,id=ram,size=\(mebibytes)M,share=on",
+      "-m", "\(mebibytes)M", "-smp", "1", "-cpu", "max", "-nodefaults",
+      "-chardev", "socket,id=serial,path=\(serial),server=on,wait=off", "-serial", "chardev:serial",
+      "-kernel", kernel, "-initrd", initrd, "-append", "console=ttyS0 quiet panic=-1",
+    ]
+    program = try Program(qemu, arguments + more, environment: environment, log: folder.newPath("log"))
     console = try Self.connect(serial, program)
     _ = try expect("muntin-guest: ready", seconds: 120)
     try tell("echo 1 >/proc/sys/kernel/printk")
-  }
-
-  private static func arguments(
-    _ files: Files, serial: String, card: String, network: String, listening: Bool
-  ) -> [String] {
-    let stream = "stream,id=network,server=\(listening ? "on" : "off"),addr.type=unix,addr.path=\(network)"
-    let device = "vhost-user-test-device-pci,chardev=gpu,virtio-id=16,num_vqs=2,config_size=20,vq_size=256"
-    return [
-      "-machine", "q35,accel=tcg,memory-backend=ram", "-object", "memory-backend-memfd,id=ram,size=384M,share=on",
-      "-m", "384M", "-smp", "1", "-cpu", "max", "-nodefaults", "-display", "none",
-      "-chardev", "socket,id=serial,path=\(serial),server=on,wait=off", "-serial", "chardev:serial",
-      "-kernel", files.kernel, "-initrd", files.initrd, "-append", "console=ttyS0 quiet panic=-1",
-      "-chardev", "socket,id=gpu,path=\(card)", "-device", device,
-      // Large packets: nothing is cut into pieces of 1500 bytes, which takes half as long again.
-      "-netdev", stream, "-device", "virtio-net-pci,netdev=network,host_mtu=32768",
-    ]
   }
 
   private static func connect(_ path: String, _ program: Program) throws(BenchError) -> FileDescriptor {

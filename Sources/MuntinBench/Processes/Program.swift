@@ -7,8 +7,10 @@ final class Program {
   let pid: pid_t
   private var isEnded = false
 
-  /// Starts it; what it prints goes to `log`.
-  init(_ path: String, _ arguments: [String], log: String) throws(BenchError) {
+  /// Starts it, with more in its environment; what it prints goes to `log`.
+  init(
+    _ path: String, _ arguments: [String], environment more: [String] = [], log: String
+  ) throws(BenchError) {
     name = path
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
@@ -18,8 +20,18 @@ final class Program {
     posix_spawn_file_actions_adddup2(&actions, 1, 2)
     var words = ([path] + arguments).map { strdup($0) } + [nil]
     defer { words.forEach { free($0) } }
+    // The first of a name is what counts.
+    let additions = more.map { strdup($0) }
+    defer { additions.forEach { free($0) } }
+    var variables = additions
+    var next = environ
+    while let variable = next.pointee {
+      variables.append(variable)
+      next += 1
+    }
+    variables.append(nil)
     var pid: pid_t = 0
-    let failure = posix_spawnp(&pid, path, &actions, nil, &words, environ)
+    let failure = posix_spawnp(&pid, path, &actions, nil, &words, &variables)
     guard failure == 0 else { throw .program(path, SystemError(call: "start", code: failure).description) }
     self.pid = pid
   }

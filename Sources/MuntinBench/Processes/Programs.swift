@@ -12,7 +12,7 @@ struct Programs {
   /// Starts a back-end for one guest; `hub`, `name` and the screens are Muntin's alone.
   func startBackend(
     _ side: Side, _ folder: WorkFolder, hub: String? = nil, name: String = "bench", screens: [Size] = [.fullHD],
-    hasChannel: Bool = false
+    hasChannel: Bool = false, renders: Bool = false
   ) throws(BenchError) -> (program: Program, socket: String) {
     let socket = folder.newPath("gpu")
     let program =
@@ -23,7 +23,7 @@ struct Programs {
           muntin,
           ["gpu", "--socket-path", socket, "--vm", name, "--memory-limit", "2GiB"]
             + screens.flatMap { ["--size", "\($0)"] } + (hub.map { ["--hub", $0] } ?? [])
-            + (hasChannel ? ["--channel", "hub"] : []),
+            + (hasChannel ? ["--channel", "hub"] : []) + (renders ? ["--virgl"] : []),
           log: folder.newPath("log"))
       }
     try folder.waitForSocket(socket, of: program)
@@ -42,10 +42,13 @@ struct Programs {
     return (program, socket)
   }
 
-  /// Starts a compositor without a visible output.
-  func startCompositor(_ folder: WorkFolder, hub: String, size: String) throws(BenchError) -> Program {
+  /// Starts a compositor without a visible output, of so many frames a second at most.
+  func startCompositor(
+    _ folder: WorkFolder, hub: String, size: String, refresh: Int = 60
+  ) throws(BenchError) -> Program {
     try Program(
-      muntin, ["compositor", "--hub", hub, "--output", "headless", "--size", size], log: folder.newPath("log"))
+      muntin, ["compositor", "--hub", hub, "--output", "headless", "--size", size, "--refresh", "\(refresh)"],
+      log: folder.newPath("log"))
   }
 }
 

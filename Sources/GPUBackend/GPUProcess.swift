@@ -177,7 +177,7 @@ public final class GPUProcess {
       log.info("serving", ["vm": "\(options.vmName)", "descriptor": "\(number)"])
     }
     sandbox.connector?.ended = { [weak self] in self?.end(.connectorEnded) }
-    try sandbox.enter()
+    try sandbox.enter(children: renderer?.processes ?? [])
     hub?.client.start()
     ProgramPages.release(on: loop)
     try loop.run()

@@ -32,7 +32,7 @@ import Testing
   func answers() throws {
     let answers = try Probe("on", draws: false).answers
     for (wish, error) in [
-      ("exec", EPERM), ("fork", ENOSYS), ("socket-tcp", EPERM), ("remove-file", EACCES), ("signal-parent", EPERM),
+      ("exec", EPERM), ("fork", ENOSYS), ("socket-tcp", EPERM), ("remove-file", EACCES), ("signal-parent", ENOSYS),
       ("ptrace", EPERM), ("bpf", EPERM), ("code", ENOSYS),
     ] {
       #expect(answers[wish] == error, "\(wish)")

@@ -9,9 +9,10 @@ enum CardCalls {
   /// - Parameters:
   ///   - draws: whether graphics drivers run in this process.
   ///   - opensFiles: whether files may be opened for reading, because Landlock says which.
-  static func policy(draws: Bool, opensFiles: Bool) -> CallPolicy {
+  ///   - children: the processes that the card has started.
+  static func policy(draws: Bool, opensFiles: Bool, children: [Int32]) -> CallPolicy {
     CallPolicy(
-      allowed: always + (draws ? drivers : [writableOrExecutable]) + (opensFiles ? [reading] : []),
+      allowed: always + [ending(children)] + (draws ? drivers : [writableOrExecutable]) + (opensFiles ? [reading] : []),
       refused: refused + (opensFiles ? [] : [.init(EACCES, ["open", "openat"])]))
   }
 
@@ -89,12 +90,18 @@ enum CardCalls {
 
   private static let drivers = [
     CallGroup("drivers write code and run it (shaders)", ["mmap", "mprotect"]),
-    CallGroup("how Vulkan's render server, a process of its own, has ended", ["wait4", "waitid"]),
     CallGroup(
       "drivers compare devices that they have open",
       [CallRule("kcmp", .argument(0, is: getpid()), .argument(1, is: getpid()))]),
     CallGroup("fences of drivers as files (sync_file)", [CallRule("ioctl", .request(of: ">"))]),
   ]
+
+  /// They lead process groups of their own.
+  private static func ending(_ children: [Int32]) -> CallGroup {
+    CallGroup(
+      "the end of processes that it started itself: its connector, Vulkan's render server",
+      ["wait4", "waitid"] + children.map { CallRule("kill", .argument(0, is: -$0), .argument(1, is: SIGKILL)) })
+  }
 
   private static let reading = CallGroup(
     "files that Landlock allows, for reading; memory files again, for those who may only read",
@@ -112,7 +119,7 @@ enum CardCalls {
         // Other programs.
         "execve", "execveat", "fork", "vfork",
         // Other processes.
-        "kill", "tkill", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_open", "pidfd_getfd",
+        "tkill", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_open", "pidfd_getfd",
         "pidfd_send_signal", "setpriority", "sched_setscheduler", "sched_setaffinity", "sched_setattr",
         // Networks, and sockets that are not there yet.
         "socket", "socketpair", "connect", "bind", "listen",

@@ -76,12 +76,12 @@ public final class CardSandbox {
     if let connector { connector.removeSocket() } else { unlink(path) }
   }
 
-  /// Shuts the process in, once everything that it needs is open.
-  public func enter() throws(GPUBackendError) {
+  /// Shuts the process in, once everything that it needs is open. `children` are processes that it may still end.
+  public func enter(children: [Int32] = []) throws(GPUBackendError) {
     guard let connector else { return }
     keepDevices()
     do throws(SandboxError) {
-      let report = try shutIn(connector)
+      let report = try shutIn(connector, children + [connector.pid])
       let says: Logger.Metadata = ["calls": "\(report.calls)", "files": "\(report.files)", "mode": "\(mode)"]
       if report.isWhole { log.info("sandbox", says) } else { log.warning("sandbox, not all of it", says) }
     } catch {
@@ -89,7 +89,7 @@ public final class CardSandbox {
     }
   }
 
-  private func shutIn(_ connector: Connector) throws(SandboxError) -> SandboxReport {
+  private func shutIn(_ connector: Connector, _ children: [Int32]) throws(SandboxError) -> SandboxReport {
     Sandbox.clearEnvironment()
     Sandbox.limitDescriptors(to: Self.mostDescriptors)
     try Sandbox.dropCapabilities()
@@ -97,7 +97,7 @@ public final class CardSandbox {
     let files = try Sandbox.restrictFiles(to: FileRules(draws && isCovered ? Self.forDriversToRead : []))
     let opensFiles = files.isInForce && isCovered
     SharedMemory.whoReopens(all: !opensFiles) { raw throws(SystemError) in try connector.openReadOnly(raw) }
-    let policy = CardCalls.policy(draws: draws, opensFiles: opensFiles)
+    let policy = CardCalls.policy(draws: draws, opensFiles: opensFiles, children: children)
     return SandboxReport(calls: try Sandbox.restrictCalls(to: policy, isTold: mode == .log), files: files)
   }
 

@@ -46,6 +46,9 @@ final class Connector: @unchecked Sendable {
     }
   }
 
+  /// Its number.
+  var pid: Int32 { child.pid }
+
   /// A new connection to the hub, blocking.
   func connectToHub() throws(SystemError) -> FileDescriptor {
     try descriptor(.hub, "connect \(plan.hub ?? "")")

@@ -24,6 +24,8 @@ private struct GPUMachine {
   private let display = FuzzDisplay()
   private let window = FuzzWindow()
   private let device: GPUDevice
+  /// Nil where the card draws in 2D only.
+  private let renderer: FuzzRenderer?
   private let drivers: [VirtqueueDriver]
   private let slots: GuestAddress
   private var nextSlot = 0
@@ -34,7 +36,12 @@ private struct GPUMachine {
     let format: VirtqueueConfiguration.Format = input.byte() & 1 == 0 ? .split : .packed
     arena = try GuestArena([(GuestAddress(0x10000), 0x100000), (Self.neighbour, Self.neighbourCount)])
     let (arena, display) = (arena, display)
-    device = GPUDevice(configuration: Self.configuration(input.byte()), sink: display)
+    let choice = input.byte()
+    let renderer = choice & 8 == 0 ? nil : FuzzRenderer()
+    self.renderer = renderer
+    device = GPUDevice(
+      configuration: Self.configuration(choice), sink: display,
+      contextKinds: renderer.map { [FuzzRenderedContexts($0)] } ?? [], renderer: renderer)
     drivers = try (0..<2).map { _ in try VirtqueueDriver(arena: arena, size: 16, format: format) }
     slots = try arena.allocate(Self.slotCount * (Self.requestRoom + Self.replyRoom))
     region = arena.memory.region(containing: Self.neighbour)
@@ -66,13 +73,14 @@ private struct GPUMachine {
     display.held = []
     precondition(device.mappedBlobCount == 0 && device.contextCount == 0, "something outlived the reset")
     precondition(device.resourceCount == 0 && device.memoryUsed == 0, "something outlived the reset")
+    precondition(renderer?.isEmpty ?? true, "the renderer has something that outlived the reset")
   }
 
   private mutating func step() {
     switch input.byte() % 20 {
     case 0...6: send(wellFormed().encoded(flags: flags(), fence: FenceID(rawValue: input.next())), on: 0)
     case 16, 17: send(blobCommand().encoded(flags: flags(), context: context()), on: 0)
-    case 18: createBlob()
+    case 18: if renderer != nil && input.byte() & 1 == 0 { render() } else { createBlob() }
     case 19: answerWindow()
     case 7: attach()
     case 8: send(cursor().encoded(flags: flags()), on: 1)
@@ -138,6 +146,38 @@ private struct GPUMachine {
     case 8: .contextDetachResource(id())
     default: .submit3D(byteCount: number(), fenceCount: number())
     }
+  }
+
+  /// What only a card with a renderer does: in context 1, mostly.
+  private mutating func render() {
+    let context = ContextID(rawValue: input.byte() < 200 ? 1 : UInt32(input.byte() % 5))
+    var tail: [UInt8] = []
+    let command: Command
+    switch input.byte() % 8 {
+    case 0: command = .contextCreate(nameLength: 0, kind: UInt32(input.byte() & 3))
+    case 1: command = .contextAttachResource(id())
+    case 2:
+      tail = [UInt8](repeating: 0, count: Int(input.byte()))
+      command = .submit3D(byteCount: UInt32(tail.count), fenceCount: 0)
+    case 3: command = .resourceCreate3D(texture())
+    case 4: command = .transferToHost3D(Command.Transfer3D(resource: id()))
+    case 5: command = .transferFromHost3D(Command.Transfer3D(resource: id()))
+    default:
+      var blob = Command.CreateBlob(
+        resource: id(), memory: 2 + UInt32(input.byte() & 1), flags: UInt32(input.byte() & 7), entryCount: 0,
+        blob: UInt64(input.byte()), byteCount: UInt64(input.byte() % 5) << 12)
+      tail = blob.memory == 3 ? pages() : []
+      blob.entryCount = UInt32(tail.count / MemoryEntry.byteCount)
+      command = .resourceCreateBlob(blob)
+    }
+    send(command.encoded(context: context) + tail, on: 0)
+  }
+
+  private mutating func texture() -> Command.Create3D {
+    var texture = Command.Create3D(resource: id())
+    texture.size = Size(width: small(), height: small())
+    (texture.target, texture.format, texture.depth) = (2, UInt32(input.byte() % 5), UInt32(input.byte() % 10))
+    return texture
   }
 
   /// Mostly a picture that fits a small blob.

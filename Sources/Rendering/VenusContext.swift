@@ -10,6 +10,8 @@ final class VenusContext: GuestContext {
   /// Blobs that were made here, and so are attached. The library's own attaching ends the process for what is no dma-buf.
   private var made: Set<ResourceID> = []
   private var watch: EventLoop.Token?
+  /// Whether the render server has ended: the library has no such context any more.
+  private var isLost = false
 
   init(_ renderer: VirglRenderer, _ access: ContextAccess) {
     self.renderer = renderer
@@ -26,18 +28,20 @@ final class VenusContext: GuestContext {
   func poll() { renderer.library.context_poll(access.id.rawValue) }
 
   func submit(_ commands: UnsafeRawBufferPointer) throws(GPUError) {
+    try checkLife()
     guard commands.count % 4 == 0 else { throw .invalidCommandSize(UInt32(clamping: commands.count)) }
     let words = UnsafeMutableRawPointer(mutating: commands.baseAddress)
     try renderer.check(renderer.library.submit_cmd(words, number, Int32(commands.count / 4)), "commands")
   }
 
   func attached(_ resource: ResourceID) {
-    guard !made.contains(resource), renderer.isImportable(resource) else { return }
+    guard !isLost, !made.contains(resource), renderer.isImportable(resource) else { return }
     renderer.library.ctx_attach_resource(number, Int32(bitPattern: resource.rawValue))
   }
 
   func detached(_ resource: ResourceID) {
     made.remove(resource)
+    guard !isLost else { return }
     renderer.library.ctx_detach_resource(number, Int32(bitPattern: resource.rawValue))
   }
 
@@ -45,6 +49,7 @@ final class VenusContext: GuestContext {
   func fence(_ fence: FenceID) -> FenceState { .done }
 
   func fence(_ fence: FenceID, ring: UInt8) -> FenceState {
+    guard !isLost else { return .done }
     let state = renderer.fence(fence, ring: ring, access)
     if state == .pending { renderer.watchVenus() }
     return state
@@ -56,6 +61,7 @@ final class VenusContext: GuestContext {
   func makeBlob(
     _ blob: Command.CreateBlob, over pages: [UnsafeMutableRawBufferPointer]
   ) throws(GPUError) -> RenderedBlob {
+    try checkLife()
     let result = try renderer.makeBlob(blob, in: access.id, over: pages)
     made.insert(blob.resource)
     return result
@@ -64,12 +70,29 @@ final class VenusContext: GuestContext {
   func memory(ofBlob number: UInt64, byteCount: UInt64) throws(GPUError) -> HostMemory { throw .unknownBlob(number) }
 
   func destroyed() {
-    if let watch { renderer.loop?.unwatch(watch) }
-    watch = nil
+    if !isLost { leaveLibrary() }
     renderer.venus.removeAll { $0 === self }
     renderer.fences.removeAll(of: access.id)
-    renderer.library.context_destroy(access.id.rawValue)
     renderer.noteWork()
+  }
+
+  private func checkLife() throws(GPUError) {
+    guard !isLost else { throw .renderer("Vulkan: the render server has ended") }
+  }
+
+  /// The render server has ended. What the guest waits for is done; the context's process, if it lives, ends now, too.
+  func lose() {
+    isLost = true
+    leaveLibrary()
+    for (ring, fence) in renderer.fences.removeAll(of: access.id) {
+      fence.access.finishFences(ring: ring, through: fence.id)
+    }
+  }
+
+  private func leaveLibrary() {
+    if let watch { renderer.loop?.unwatch(watch) }
+    watch = nil
+    renderer.library.context_destroy(access.id.rawValue)
   }
 }
 
@@ -91,12 +114,8 @@ extension VirglRenderer {
     }
   }
 
-  /// The render server has ended: what guests wait for there is done, and there are no more contexts of Vulkan.
+  /// The render server has ended: there are no more contexts of Vulkan.
   func venusEnded() {
-    for context in venus {
-      for (ring, fence) in fences.removeAll(of: context.access.id) {
-        fence.access.finishFences(ring: ring, through: fence.id)
-      }
-    }
+    for context in venus { context.lose() }
   }
 }

@@ -36,6 +36,7 @@ import Testing
       ["gpu", "--socket-path", "/tmp/x", "--wayland", "/tmp/w", "--host-visible", "0"],
       "--wayland needs a host-visible region"
     ),
+    (["gpu", "--socket-path", "/tmp/x", "--venus", "--host-visible", "0"], "--venus needs a host-visible region"),
     (["gpu", "--socket-path", "/tmp/x", "--wayland", ""], "a socket's path has 1 to 107 bytes"),
     (["gpu", "--socket-path", "/tmp/x", "--vm", ""], "a name has 1 to 63 bytes"),
     (["gpu", "--socket-path", ""], "a socket's path has 1 to 107 bytes"),

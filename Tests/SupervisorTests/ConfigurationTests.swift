@@ -248,6 +248,7 @@ func error(in text: String) -> ConfigurationError? {
     (configuration(machine: "channel = \"wayland\""), 10, "cannot be \"wayland\"; it takes \"hub\""),
     (configuration(machine: "channel = \"hub\"\nhost_visible = \"0\""), 10, "channel needs a host-visible region"),
     (configuration(machine: "wayland = \"w\"\nhost_visible = \"0\""), 10, "wayland needs a host-visible region"),
+    (configuration(machine: "venus = true\nhost_visible = \"0\""), 10, "venus needs a host-visible region"),
     (configuration(machine: "render_node = \"/dev/dri/renderD128\""), 10, "virgl"),
     (configuration(machine: "hang_seconds = 0"), 10, "\"hang_seconds\" cannot be 0; it takes 1 to 3600"),
     (configuration(machine: "wayland = \"\""), 10, "it takes a path"),

@@ -70,12 +70,13 @@ extension GPUDevice {
     if let pages { try resources.charge(pages, isBuffer: false) }
     let made = try context.makeBlob(blob, over: pages?.segments ?? [])
     let flags = BlobFlags(rawValue: blob.flags)
-    if made.memory == nil, flags.contains(.mappable) {
-      renderer.remove(blob.resource)
+    let resource = Blob(
+      blob.resource, byteCount: blob.byteCount, flags: flags, rendered: made, pages: pages, charge: charge)
+    guard made.memory != nil || !flags.contains(.mappable) else {
+      resource.leave(renderer)
       throw .noDescriptor(blob.resource)
     }
-    resources.add(
-      Blob(blob.resource, byteCount: blob.byteCount, flags: flags, rendered: made, pages: pages, charge: charge))
+    resources.add(resource)
   }
 
   /// Fresh memory for number 0, else what the context knows by the number.

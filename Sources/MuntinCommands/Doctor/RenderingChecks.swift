@@ -28,7 +28,14 @@ enum RenderingChecks {
 
   // MARK: Vulkan
 
-  private static let driverFolders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
+  /// The Vulkan drivers that programs find: those of VK_DRIVER_FILES, or those that are installed.
+  private static var drivers: [String] {
+    if let named = getenv("VK_DRIVER_FILES") {
+      return String(cString: named).split(separator: ":").map { fileName(String($0)) }
+    }
+    let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
+    return folders.flatMap(Folder.names).filter { $0.hasSuffix(".json") }.sorted()
+  }
 
   private static var vulkan: Finding {
     var missing: [String] = []
@@ -36,7 +43,7 @@ enum RenderingChecks {
     if !hasSet { missing.append("a libvirglrenderer with Venus") }
     let server = VirglLibrary.renderServer
     if server == nil { missing.append("virgl_render_server") }
-    let drivers = driverFolders.flatMap(Folder.names).filter { $0.hasSuffix(".json") }.sorted()
+    let drivers = Self.drivers
     if drivers.isEmpty { missing.append("a Vulkan driver") }
     guard missing.isEmpty else {
       return Finding(

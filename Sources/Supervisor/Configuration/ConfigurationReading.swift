@@ -132,7 +132,11 @@ extension Configuration.Machine {
     seesMemoryOf = try table.strings("sees_memory_of")?.value ?? []
     self.wayland = wayland?.value
     hasVirgl = try table.boolean("virgl")?.value ?? false
-    hasVenus = try table.boolean("venus")?.value ?? false
+    let venus = try table.boolean("venus")
+    if let venus, venus.value, hostVisible == 0 {
+      throw ConfigurationError(line: venus.line, .channelWithoutWindow(key: "venus", machine: name))
+    }
+    hasVenus = venus?.value ?? false
     let node = try table.path("render_node", folder)
     if let node, !hasVirgl, !hasVenus {
       throw ConfigurationError(line: node.line, .needsKey("render_node", needed: "virgl"))

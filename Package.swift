@@ -51,6 +51,7 @@ let package = Package(
     .systemLibrary(name: "CPixman", pkgConfig: "pixman-1", providers: [.apt(["libpixman-1-dev"])]),
     .target(name: "CVNC"),
     .target(name: "CVirglRenderer"),
+    .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
     .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
 
     // The library for other programs (Library/Makefile builds it for them), for the tests and fuzz targets here.
@@ -67,6 +68,7 @@ let package = Package(
     .target(
       name: "Platform", dependencies: isPOSIX ? ["CPOSIX"] : ["CPOSIX", "CLinux"],
       exclude: otherPlatform, swiftSettings: settings),
+    module("Sandbox", ["Platform", "CLinux", "CSeccomp"]),
     module("Virtqueue", ["VirtioRing", "Platform"]),
     module("VhostUser", ["Virtqueue", "Buffers", "Platform"]),
     module("Buffers", ["Geometry", "Platform"]),
@@ -80,8 +82,8 @@ let package = Package(
     module(
       "GPUBackend",
       [
-        "GuestChannel", "Rendering", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform",
-        logging,
+        "GuestChannel", "Rendering", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Sandbox",
+        "Platform", logging,
       ]),
     module("Supervisor", ["Buffers", "Platform", logging]),
     module("Listing"),
@@ -91,8 +93,8 @@ let package = Package(
     module(
       "MuntinCommands",
       [
-        "GPUBackend", "Rendering", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Platform", "Listing",
-        "CPixman",
+        "GPUBackend", "Rendering", "Hub", "Compositor", "Supervisor", "HubProtocol", "Buffers", "Sandbox", "Platform",
+        "Listing", "CPixman",
         "CVNC", "CPNG", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -144,6 +146,12 @@ let package = Package(
     tests(
       of: "GPUBackend",
       ["muntin", "GPUDevice", "VhostUser", "Virtqueue", "HubProtocol", "Buffers", "Platform", logging]),
+    .target(name: "CSandboxProbe", path: "Tests/CSandboxProbe"),
+    .executableTarget(
+      name: "SandboxProbe",
+      dependencies: ["CSandboxProbe", "CSeccomp", "GPUBackend", "Rendering", "Sandbox", "Platform", logging],
+      path: "Tests/SandboxProbe", swiftSettings: settings),
+    tests(of: "Sandbox", ["SandboxProbe", "muntin", "Rendering", "Platform"]),
     tests(of: "WaylandClient", ["Buffers", "Platform"]),
     tests(of: "Supervisor", ["Buffers", "Platform", logging]),
     tests(

@@ -1,5 +1,7 @@
 import Buffers
+import Platform
 import Rendering
+import Sandbox
 
 /// How the graphics card of one VM is run.
 public struct GPUBackendOptions: Sendable {
@@ -43,6 +45,9 @@ public struct GPUBackendOptions: Sendable {
   /// The socket of the Wayland compositor that the guest's programs may open channels to; nil: none.
   public var waylandPath: String?
 
+  /// Whether the process gives up what it does not need before it serves a guest.
+  public var sandbox = SandboxMode.on
+
   /// A card with one scanout of 1280x800 that works alone.
   public init(
     socket: Socket, hubPath: String? = nil, vmName: String = "vm",
@@ -64,6 +69,12 @@ public enum GPUBackendError: Error, Equatable, CustomStringConvertible {
   case scanoutCount(Int)
   /// A scanout of this size cannot be.
   case scanoutSize(Size)
+  /// The process that connects for a card in its sandbox cannot be started.
+  case noConnector(SystemError)
+  /// The process that connects for a card in its sandbox has ended.
+  case connectorEnded
+  /// The card cannot shut itself in.
+  case noSandbox(SandboxError)
 
   /// What is wrong and what to do.
   public var description: String {
@@ -71,6 +82,12 @@ public enum GPUBackendError: Error, Equatable, CustomStringConvertible {
     case .invalidName(let name): "VM name \"\(name)\": give 1 to 63 bytes without control characters"
     case .scanoutCount(let count): "\(count) scanouts: give --size 1 to 16 times"
     case .scanoutSize(let size): "scanout size \(size): give a width and height from 32 to 8192"
+    case .noConnector(let error):
+      "the card's connector does not start (\(error)): is /proc mounted, and may this program run itself? "
+        + "--sandbox off does without it"
+    case .connectorEnded: "the card's connector has ended, so that nothing can be connected to: start the card again"
+    case .noSandbox(let error):
+      "the card cannot shut itself in: \(error). Report this; --sandbox off does without"
     }
   }
 }

@@ -20,6 +20,8 @@ public final class GPUProcess {
   private let hub: Hub?
   private let reporter: LedgerReporter?
   private let mirror: MirrorSink?
+  private let sandbox: CardSandbox
+  private var failure: GPUBackendError?
   private var pagesTimer: EventLoop.TimerToken?
 
   /// A card with the hub it shows its pictures through.
@@ -28,17 +30,20 @@ public final class GPUProcess {
     let sink: HubSink
   }
 
-  /// Makes the card; nothing is opened yet.
+  /// Makes the card; nothing is opened yet but what draws for it. With a sandbox the process gives up its privileges here,
+  /// for good.
   public init(_ options: GPUBackendOptions, logger: Logger) throws {
     try Self.check(options)
     self.options = options
     log = RateLimitedLog(logger)
     loop = try EventLoop()
     loop.busyPoll = .microseconds(200)
+    // Before there are threads.
+    sandbox = try CardSandbox(options, log: log)
     renderer = try Self.makeRenderer(options, loop: loop, log: log)
     let sink: any DisplaySink
     if let path = options.hubPath {
-      let hub = try Self.makeHub(options, path: path, loop: loop, log: log)
+      let hub = try Self.makeHub(options, path: path, loop: loop, log: log, reach: sandbox.hubConnector)
       (self.hub, mirror, sink) = (hub, nil, hub.sink)
     } else {
       let mirror = MirrorSink(loop: loop, log: log)
@@ -51,7 +56,8 @@ public final class GPUProcess {
     configuration.blobAlignment = options.blobAlignment
     device = GPUDevice(
       configuration: configuration, sink: sink,
-      contextKinds: (renderer?.kinds ?? []) + Self.contextKinds(options, loop: loop, log: log), renderer: renderer)
+      contextKinds: (renderer?.kinds ?? []) + Self.contextKinds(options, sandbox, loop: loop, log: log),
+      renderer: renderer)
     try renderer?.charge(device.ledger, on: loop)
     backend = VhostUserBackend(device: device, loop: loop)
     hub?.sink.device = device
@@ -85,14 +91,15 @@ public final class GPUProcess {
   }
 
   private static func makeHub(
-    _ options: GPUBackendOptions, path: String, loop: EventLoop, log: RateLimitedLog
+    _ options: GPUBackendOptions, path: String, loop: EventLoop, log: RateLimitedLog,
+    reach: ChannelOptions.Connector?
   ) throws(GPUBackendError) -> Hub {
     guard let name = PeerName(options.vmName) else { throw .invalidName(options.vmName) }
     var socketPath = ""
     if case .path(let path) = options.socket { socketPath = path }
     let client = ProducerClient(
       hubPath: path, vm: name, socketPath: socketPath, memoryLimit: UInt64(clamping: options.limits.hostAllocated),
-      loop: loop)
+      loop: loop, reach: reach)
     client.vmmMapsReadOnly = options.vmmMapsReadOnly
     return Hub(client: client, sink: HubSink(client: client, modes: options.sizes, log: log))
   }
@@ -123,13 +130,20 @@ public final class GPUProcess {
 
   /// What the guest's programs can open contexts of.
   private static func contextKinds(
-    _ options: GPUBackendOptions, loop: EventLoop, log: RateLimitedLog
+    _ options: GPUBackendOptions, _ sandbox: CardSandbox, loop: EventLoop, log: RateLimitedLog
   ) -> [any ContextKind] {
     let hubPath = options.hubChannel ? options.hubPath : nil
     guard let vm = PeerName(options.vmName), hubPath != nil || options.waylandPath != nil else { return [] }
     var channels = hubPath.map { ChannelOptions(hubPath: $0, vm: vm) } ?? ChannelOptions(vm: vm)
     channels.sharesDisplays = options.sharesDisplays
-    if let path = options.waylandPath { channels.addWayland(path: path) }
+    if hubPath != nil, let connect = sandbox.hubConnector { channels.connectToHub = connect }
+    if let path = options.waylandPath {
+      if let connect = sandbox.waylandConnector {
+        channels.addWayland(connect: connect)
+      } else {
+        channels.addWayland(path: path)
+      }
+    }
     let kind = ChannelContexts(channels, loop: loop) { event in
       log.info("channel", ["vm": "\(vm)", "event": "\(event)"])
     }
@@ -162,11 +176,19 @@ public final class GPUProcess {
       try backend.serve(FileDescriptor(adopting: number))
       log.info("serving", ["vm": "\(options.vmName)", "descriptor": "\(number)"])
     }
+    sandbox.connector?.ended = { [weak self] in self?.end(.connectorEnded) }
+    try sandbox.enter(children: renderer?.processes ?? [])
     hub?.client.start()
     ProgramPages.release(on: loop)
     try loop.run()
     backend.close()
-    if case .path(let path) = options.socket { unlink(path) }
+    if case .path(let path) = options.socket { sandbox.remove(path) }
+    if let failure { throw failure }
+  }
+
+  private func end(_ failure: GPUBackendError) {
+    self.failure = failure
+    loop.stop()
   }
 }
 

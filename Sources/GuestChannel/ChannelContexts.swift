@@ -40,8 +40,13 @@ public struct ChannelOptions {
 
   /// Adds channels to the Wayland compositor that listens at a socket.
   public mutating func addWayland(path: String) {
+    addWayland { () throws(SystemError) in try UnixSocket.connect(path: path, kind: .stream) }
+  }
+
+  /// Adds channels to the Wayland compositor that `connect` reaches.
+  public mutating func addWayland(connect: @escaping Connector) {
     connectToWayland = { () throws(SystemError) in
-      let socket = try UnixSocket.connect(path: path, kind: .stream)
+      let socket = try connect()
       try UnixSocket.setNonBlocking(socket.raw, true)
       return socket
     }

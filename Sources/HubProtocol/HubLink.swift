@@ -42,7 +42,7 @@ final class HubLink: HubConnectionHandler {
   private static let longestWait = Duration.seconds(1)
 
   weak var client: (any HubLinkClient)?
-  private let path: String
+  private let reach: () throws(SystemError) -> FileDescriptor
   private let hello: Hello
   private let loop: EventLoop
   private var connection: HubConnection?
@@ -53,8 +53,15 @@ final class HubLink: HubConnectionHandler {
   private var isPumpScheduled = false
   private lazy var pump: () -> Void = { [weak self] in self?.runPump() }
 
-  init(path: String, hello: Hello, loop: EventLoop) {
-    self.path = path
+  convenience init(path: String, hello: Hello, loop: EventLoop) {
+    self.init(hello: hello, loop: loop) { () throws(SystemError) in
+      try UnixSocket.connect(path: path, kind: .sequencedPacket)
+    }
+  }
+
+  /// A link whose connections `reach` makes.
+  init(hello: Hello, loop: EventLoop, reach: @escaping () throws(SystemError) -> FileDescriptor) {
+    self.reach = reach
     self.hello = hello
     self.loop = loop
   }
@@ -95,8 +102,7 @@ final class HubLink: HubConnectionHandler {
 
   private func connect() {
     do {
-      let socket = try UnixSocket.connect(path: path, kind: .sequencedPacket)
-      let connection = try HubConnection(socket, loop: loop)
+      let connection = try HubConnection(try reach(), loop: loop)
       connection.handler = self
       self.connection = connection
     } catch {

@@ -50,15 +50,19 @@ public final class ProducerClient {
   private var isCountScheduled = false
   private var needsCounts = false
 
-  /// A client that does nothing before `start`. Without `takesLinks` all its flushes go by way of the hub.
+  /// A client that does nothing before `start`. Without `takesLinks` all its flushes go by way of the hub. `reach`, if
+  /// given, connects to the hub's socket for it.
   public init(
     hubPath: String, vm: PeerName, socketPath: String = "", memoryLimit: UInt64 = 0, loop: EventLoop,
-    takesLinks: Bool = true
+    takesLinks: Bool = true, reach: (() throws(SystemError) -> FileDescriptor)? = nil
   ) {
     self.loop = loop
     self.takesLinks = takesLinks
     let hello = Hello(role: .producer, name: vm, memoryLimit: memoryLimit, socketPath: socketPath)
-    link = HubLink(path: hubPath, hello: hello, loop: loop)
+    link =
+      if let reach { HubLink(hello: hello, loop: loop, reach: reach) } else {
+        HubLink(path: hubPath, hello: hello, loop: loop)
+      }
     link.client = self
   }
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import Buffers
 import Glibc
 import HubProtocol
+import Sandbox
 import Supervisor
 
 /// A command that cannot do what it was asked to: what was wrong, where, and what to do, on one line.
@@ -43,6 +44,12 @@ enum ArgumentValue {
   static func channel(_ text: String) throws -> Configuration.Channel {
     guard let channel = Configuration.Channel(rawValue: text) else { throw ValidationError("give hub") }
     return channel
+  }
+
+  /// Whether a process shuts itself in.
+  static func sandbox(_ text: String) throws -> SandboxMode {
+    guard let mode = SandboxMode(rawValue: text) else { throw ValidationError("give on, log or off") }
+    return mode
   }
 
   /// Who gives a picture its memory.

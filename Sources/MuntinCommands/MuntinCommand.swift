@@ -29,6 +29,7 @@ public struct MuntinCommand: ParsableCommand {
     subcommands: [
       UpCommand.self, ListCommand.self, ScreenshotCommand.self, QEMUArgumentsCommand.self, DoctorCommand.self,
       GrantCommand.self, RevokeCommand.self, GPUCommand.self, HubCommand.self, CompositorCommand.self,
+      ConnectorCommand.self,
     ]
   )
 

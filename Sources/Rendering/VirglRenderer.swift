@@ -28,6 +28,8 @@ public final class VirglRenderer {
   private let note: (String) -> Void
   /// What draws by Vulkan; nil where nothing does.
   private(set) var server: RenderServer?
+  /// The processes that it has started.
+  public var processes: [Int32] { server.map { [$0.pid] } ?? [] }
   /// The contexts that do.
   var venus: [VenusContext] = []
   var venusTimer: EventLoop.TimerToken?

@@ -109,7 +109,7 @@ import Testing
     let result = try Program.run("doctor")
     #expect(result.code == 0)
     for check in [
-      "memory-files", "kvm", "udmabuf", "dma-heaps", "gbm", "render-nodes", "open-files", "opengl", "vulkan",
+      "memory-files", "sandbox", "kvm", "udmabuf", "dma-heaps", "gbm", "render-nodes", "open-files", "opengl", "vulkan",
       "libraries",
       "qemu",
     ] {

@@ -36,6 +36,7 @@ let fullConfiguration = """
   virgl = true
   venus = true
   render_node = "/dev/dri/renderD128"
+  sandbox = "log"
   hang_seconds = 5
   share_displays = true
   limits = { buffers = 100, imported = "1G", guest_memory = 4096 }
@@ -154,6 +155,7 @@ func error(in text: String) -> ConfigurationError? {
         && alpha.blobAlignment == .pages16K && alpha.channel == .hub && alpha.sharesDisplays
         && alpha.wayland == "/etc/muntin/wayland-0")
     #expect(alpha.hasVirgl && alpha.hasVenus && alpha.renderNode == "/dev/dri/renderD128" && alpha.hangSeconds == 5)
+    #expect(alpha.sandbox == .log)
     #expect(alpha.limits == ["buffers": 100, "imported": 1 << 30, "guest_memory": 4096])
     #expect(
       alpha.scanouts == [

@@ -343,7 +343,7 @@ private func isAlive(_ pid: Int32) -> Bool {
         "/usr/bin/muntin gpu --socket-path /run/muntin/alpha.sock --hub \(hub) --vm alpha --size 960x720 "
           + "--size 320x200 --memory-limit 268435456 --allocate host --heap system --host-visible 1073741824 "
           + "--blob-alignment 16K --channel hub --share-displays --virgl --venus "
-          + "--render-node /dev/dri/renderD128 --hang-seconds 5 --wayland /etc/muntin/wayland-0 "
+          + "--render-node /dev/dri/renderD128 --sandbox log --hang-seconds 5 --wayland /etc/muntin/wayland-0 "
           + "--limit buffers=100 --limit guest_memory=4096 --limit imported=1073741824",
         "/usr/bin/muntin gpu --socket-path /etc/muntin/beta.sock --hub \(hub) --vm beta --size 960x720 --size 640x400 "
           + "--memory-limit 1048576 --host-visible 0",

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "dmabuf.h"
+#include "sandbox.h"
 
 // ---- memory files ----
 

@@ -60,12 +60,14 @@ struct CompositorCommand: ParsableCommand {
   func run() throws {
     guard let name = display ?? PeerName("main") else { return }
     PartProcess.begin()
+    let logger = log.logger("muntin.compositor")
+    PartSandbox.enterCompositor(logger)
     var options = CompositorOptions(hubPath: hub.path, display: name)
     options.output = output
     if let size { options.size = size }
     options.refreshMillihertz = UInt32(clamping: refresh * 1000)
     options.passwordFile = vncPasswordFile
-    try Compositor.run(options, logger: log.logger("muntin.compositor"))
+    try Compositor.run(options, logger: logger)
   }
 
   private static func output(_ text: String) throws -> OutputKind {

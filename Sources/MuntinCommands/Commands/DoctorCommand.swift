@@ -13,8 +13,8 @@ struct DoctorCommand: ParsableCommand {
       when something is missing that nothing works without. With a configuration it looks at what that names, too.
 
       --json prints an array of objects with the keys check, state (ok, limited, missing), found, consequence, remedy \
-      (null when there is nothing to do). The checks are memory-files, kvm, render-nodes, open-files, udmabuf, \
-      dma-heaps, gbm, opengl, vulkan, libraries, qemu once for each program, and wayland once for each [[vm]] of the \
+      (null when there is nothing to do). The checks are memory-files, sandbox, kvm, render-nodes, open-files, \
+      udmabuf, dma-heaps, gbm, opengl, vulkan, libraries, qemu once for each program, and wayland once for each [[vm]] of the \
       configuration that has that key.
       """
   )

@@ -7,6 +7,7 @@ import Listing
 import Logging
 import Platform
 import Rendering
+import Sandbox
 import Supervisor
 
 /// `muntin gpu`, as QEMU's back-end program conventions want it (vhost-user.rst).
@@ -173,6 +174,16 @@ struct GPUCommand: ParsableCommand {
     transform: ArgumentValue.hangSeconds)
   var hangSeconds: Int?
 
+  @Option(
+    help: ArgumentHelp(
+      "Whether the process shuts itself in before it serves the guest: on, log or off.",
+      discussion: """
+        on: no file, socket, program or other process can be reached any more but by what is open. log: the same, and \
+        what was refused is said on standard error. off: none of it. Default: on.
+        """, valueName: "mode"),
+    transform: ArgumentValue.sandbox)
+  var sandbox: SandboxMode?
+
   @OptionGroup var log: LogOptions
 
   func validate() throws {
@@ -238,6 +249,7 @@ struct GPUCommand: ParsableCommand {
     options.vmmMapsReadOnly = vmmMapsReadOnly
     options.waylandPath = wayland
     options.rendering = rendering
+    if let sandbox { options.sandbox = sandbox }
     if let hangSeconds { options.hangLimit = .seconds(hangSeconds) }
     if let blobAlignment { options.blobAlignment = blobAlignment }
     for limit in limits { options.limits[limit.quantity] = limit.amount }

@@ -48,12 +48,14 @@ struct HubCommand: ParsableCommand {
   func run() throws {
     let configuration = try config.map { try Configuration(file: $0) }
     PartProcess.begin()
+    let logger = log.logger("muntin.hub")
+    PartSandbox.enterHub(logger)
     let path = socketPath ?? configuration?.hubSocket ?? HubSocket.defaultPath
     var settings = configuration.map { Hub.Configuration($0) } ?? Hub.Configuration()
     settings.guestMemoryReaders = .only(Set(guestMemoryReaders))
     try HubProcess(
       socketPath: path, configuration: settings,
-      reload: config.map { file in { Layout(try Configuration(file: file)) } }, logger: log.logger("muntin.hub")
+      reload: config.map { file in { Layout(try Configuration(file: file)) } }, logger: logger
     ).run()
   }
 }

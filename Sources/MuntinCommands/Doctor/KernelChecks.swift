@@ -1,10 +1,11 @@
 import Glibc
 import Platform
+import Sandbox
 import Supervisor
 
 /// What the kernel offers.
 enum KernelChecks {
-  static var all: [Finding] { [memoryFiles, kvm, renderNodes, openFiles, controlGroups] }
+  static var all: [Finding] { [memoryFiles, sandbox, kvm, renderNodes, openFiles, controlGroups] }
 
   // MARK: Memory files
 
@@ -26,6 +27,23 @@ enum KernelChecks {
     Finding(
       "memory-files", .missing, found, means: "Nothing of Muntin works: every picture is a sealed memory file.",
       remedy: "use Linux 5.11 or later, with /proc mounted, where memfd_create is not forbidden")
+  }
+
+  // MARK: Sandbox
+
+  private static var sandbox: Finding {
+    let report = Sandbox.available
+    let found = "\(report.calls); \(report.files)"
+    guard report.isWhole else {
+      return Finding(
+        "sandbox", .limited, found,
+        means: report.calls.isInForce
+          ? "Every muntin gpu shuts itself in by a filter of system calls alone."
+          : "A guest that breaks into its muntin gpu can do there what the user can.",
+        remedy: "a kernel with CONFIG_SECCOMP_FILTER and CONFIG_SECURITY_LANDLOCK, with landlock among lsm=")
+    }
+    return Finding(
+      "sandbox", .ok, found, means: "Every muntin gpu shuts itself in before it serves its guest (--sandbox).")
   }
 
   // MARK: Control groups

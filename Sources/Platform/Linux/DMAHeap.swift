@@ -29,13 +29,10 @@ public enum DMAHeap {
   /// Whether a heap's memory is one piece for devices, as far as its name says: CMA areas have always been called so.
   public static func isContiguous(_ name: String) -> Bool { name == "reserved" || name.contains("cma") }
 
-  /// A new dma-buf of zeroed memory, which its holder can write.
+  /// A new dma-buf of zeroed memory, which its holder can write. The heap stays open from the first one on.
   public static func allocate(from heap: String, byteCount: Int) throws(SystemError) -> FileDescriptor {
     guard isName(heap) else { throw SystemError(call: "a heap called \(heap)", code: EINVAL) }
-    let path = "\(folder)/\(heap)"
-    let raw = open(path, O_RDWR | O_CLOEXEC)
-    guard raw >= 0 else { throw .last("open \(path)") }
-    let device = FileDescriptor(adopting: raw)
+    let device = try KeptDevices.open("\(folder)/\(heap)")
     let buffer = muntin_dma_heap_allocate(device.raw, UInt64(byteCount))
     guard buffer >= 0 else { throw .last("DMA_HEAP_IOCTL_ALLOC") }
     return FileDescriptor(adopting: buffer)

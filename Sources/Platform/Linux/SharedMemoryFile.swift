@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Synchronization
 
 /// A new memory file (memfd): zeroed, its size sealed for good, so that nobody who gets a descriptor of it can shrink it
 /// under a reader or let it grow; other users cannot open it for writing by way of /proc.
@@ -36,9 +37,29 @@ extension SharedMemory {
   /// Opens a file again for reading only, one that a peer sent, too: who receives this descriptor cannot map the memory
   /// writable.
   public static func reopenReadOnly(_ raw: Int32) throws(SystemError) -> FileDescriptor {
+    let other = reopener.withLock { $0 }
+    if let other, other.isOnly { return try other.open(raw) }
     let copy = open("/proc/self/fd/\(raw)", O_RDONLY | O_CLOEXEC)
-    guard copy >= 0 else { throw .last("open /proc/self/fd") }
-    return FileDescriptor(adopting: copy)
+    if copy >= 0 { return FileDescriptor(adopting: copy) }
+    let failure = SystemError.last("open /proc/self/fd")
+    guard failure.code == EACCES, let other else { throw failure }
+    return try other.open(raw)
+  }
+
+  /// Opens a descriptor's file again for reading.
+  public typealias Reopener = @Sendable (Int32) throws(SystemError) -> FileDescriptor
+
+  private struct Other: Sendable {
+    let open: Reopener
+    let isOnly: Bool
+  }
+
+  private static let reopener = Mutex<Other?>(nil)
+
+  /// Says who opens files again that this process, which has shut itself in, may not open: files that have a name, or, with
+  /// `all`, every one.
+  public static func whoReopens(all: Bool, _ open: @escaping Reopener) {
+    reopener.withLock { $0 = Other(open: open, isOnly: all) }
   }
 
   /// Takes all pages out of the file, which keeps its size: its memory is free, and reads as zeros wherever it is mapped.

@@ -4,24 +4,24 @@ import Glibc
 /// Makes dma-bufs of pages of memory files (/dev/udmabuf, linux/udmabuf.h).
 public struct UDMABuf: ~Copyable {
   private static let path = "/dev/udmabuf"
-  private let device: FileDescriptor
+  private let device: SharedDescriptor
   /// What one dma-buf can hold, as the system said when this was opened.
   public let limits: UDMABufLimits
 
-  /// Opens the device.
+  /// Opens the device, which this process keeps open from then on.
   public init() throws(UDMABufFailure) {
-    let raw = open(Self.path, O_RDWR | O_CLOEXEC)
-    guard raw >= 0 else { throw .notAvailable(.last("open \(Self.path)")) }
-    device = FileDescriptor(adopting: raw)
+    do throws(SystemError) {
+      device = try KeptDevices.open(Self.path)
+    } catch {
+      throw .notAvailable(error)
+    }
     limits = Self.limits
   }
 
-  /// What one dma-buf can hold; the kernel's defaults where it does not say.
-  public static var limits: UDMABufLimits {
-    UDMABufLimits(
-      pieces: Int(clamping: parameter("list_limit") ?? 1024),
-      byteCount: (parameter("size_limit_mb") ?? 64).multipliedReportingOverflow(by: 1 << 20).partialValue)
-  }
+  /// What one dma-buf can hold, as the kernel said when it was first asked; its defaults where it does not say.
+  public static let limits = UDMABufLimits(
+    pieces: Int(clamping: parameter("list_limit") ?? 1024),
+    byteCount: (parameter("size_limit_mb") ?? 64).multipliedReportingOverflow(by: 1 << 20).partialValue)
 
   /// Makes these pages, in this order, one dma-buf: the same memory, not a copy. It keeps the files.
   public func create(_ pieces: some Collection<MappingPiece>) throws(UDMABufFailure) -> FileDescriptor {

@@ -48,6 +48,11 @@ public struct Configuration: Equatable, Sendable {
     case hub
   }
 
+  /// How far a card shuts itself in.
+  public enum Sandbox: String, CaseIterable, Sendable {
+    case on, log, off
+  }
+
   /// A virtual machine: one `muntin gpu`, and the command that runs the machine itself.
   public struct Machine: Equatable, Sendable {
     /// Names it in lists, layouts and logs.
@@ -80,6 +85,8 @@ public struct Configuration: Equatable, Sendable {
     public var hangSeconds: Int?
     /// The socket of the Wayland compositor in which programs of its guest may have windows; nil: none.
     public var wayland: String?
+    /// How far its card shuts itself in: the back-end's words for it; nil for the back-end's own choice.
+    public var sandbox: Sandbox?
     /// Other limits, by the words of the ledger's lines (`Ledger.Quantity.key`).
     public var limits: [String: Int]
     /// The program that runs the machine, with its arguments; empty when something else starts it.

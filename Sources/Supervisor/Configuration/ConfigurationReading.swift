@@ -101,8 +101,8 @@ extension Configuration.Display {
 extension Configuration.Machine {
   fileprivate static let keys = [
     "name", "socket", "memory_limit", "allocate", "heap", "host_visible", "blob_alignment", "channel", "share_displays",
-    "wayland", "vmm_maps_read_only", "sees_memory_of", "virgl", "venus", "render_node", "hang_seconds", "limits",
-    "command", "restart", "scanout",
+    "wayland", "vmm_maps_read_only", "sees_memory_of", "virgl", "venus", "render_node", "hang_seconds", "sandbox",
+    "limits", "command", "restart", "scanout",
   ]
 
   fileprivate init(
@@ -142,6 +142,8 @@ extension Configuration.Machine {
       throw ConfigurationError(line: node.line, .needsKey("render_node", needed: "virgl"))
     }
     renderNode = node?.value
+    sandbox = try table.parsed("sandbox", "\"on\", \"log\" or \"off\"") { Configuration.Sandbox(rawValue: String($0)) }?
+      .value
     hangSeconds = try table.integer("hang_seconds", in: Configuration.hangSeconds)?.value
     limits = try Self.limits(table)
     let command = try table.command("command")

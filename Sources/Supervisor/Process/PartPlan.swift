@@ -106,6 +106,7 @@ private struct PartMaker {
     if machine.hasVirgl { arguments.append("--virgl") }
     if machine.hasVenus { arguments.append("--venus") }
     if let node = machine.renderNode { arguments += ["--render-node", node] }
+    if let sandbox = machine.sandbox { arguments += ["--sandbox", sandbox.rawValue] }
     if let seconds = machine.hangSeconds { arguments += ["--hang-seconds", "\(seconds)"] }
     if let path = machine.wayland { arguments += ["--wayland", path] }
     for (key, limit) in machine.limits.sorted(by: { $0.key < $1.key }) { arguments += ["--limit", "\(key)=\(limit)"] }

@@ -1,14 +1,13 @@
 """Cards in their sandbox, with guests at work: every thread is in it, and nothing is missed."""
 
-import os
 import re
-from pathlib import Path
 
 import pytest
 
 from harness.machines import generic_gpu, vhost_user_gpu
 from harness.muntin import Screen
 from harness.pictures import difference, painted
+from harness.processes import is_shut_in, threads
 from harness.rendering import VIRGL, is_cube, need_virgl, start_cube
 from harness.waiting import wait_for
 
@@ -23,17 +22,6 @@ DISPENSABLE = {
 def refused(display):
     """The names of the system calls that the cards of a display were refused."""
     return set(re.findall(r"sandbox: refused (\S+) \(", display.process.log))
-
-
-def threads(pid):
-    """What each thread of a process says of its sandbox."""
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
-        yield dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-
-
-def is_shut_in(pid):
-    return all(thread["Seccomp"] == "2" and thread["NoNewPrivs"] == "1" for thread in threads(pid))
 
 
 @pytest.mark.parametrize("gpu, version", [(vhost_user_gpu, 10), (generic_gpu, 11)], ids=["qemu10", "qemu11"])

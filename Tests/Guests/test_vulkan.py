@@ -11,7 +11,7 @@ from harness.console import GuestError
 from harness.inside import initrd_with
 from harness.machines import generic_gpu
 from harness.pictures import difference, painted
-from harness.processes import is_running
+from harness.processes import is_running, is_shut_in
 from harness.rendering import renderers
 from harness.vulkan import Shown, VulkanCard, VulkanGuest
 from harness.waiting import wait_for
@@ -48,6 +48,14 @@ def test_guest_sees_the_hosts_vulkan_driver(guest):
     devices = guest.devices()
     assert len(devices) == 1 and devices[0].startswith("Virtio-GPU Venus (llvmpipe"), devices
     assert all(name.startswith("virgl") for name in renderers(guest.machine)), "OpenGL beside it"
+
+
+def test_the_processes_that_read_its_commands_are_in_a_sandbox(card, guest):
+    guest.start("held")
+    assert card.contexts
+    for pid in [card.server, *card.contexts]:
+        assert is_shut_in(pid), pid
+    guest.inside.kill("held")
 
 
 def test_what_it_computes_fills_copies_and_clears_is_right(guest):

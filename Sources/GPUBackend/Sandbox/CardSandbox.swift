@@ -3,6 +3,7 @@ import Glibc
 import GuestChannel
 import Logging
 import Platform
+import Rendering
 import Sandbox
 
 /// How a card shuts itself in: what it does not need is given up before it reads a byte from the guest
@@ -46,6 +47,7 @@ public final class CardSandbox {
       try Sandbox.giveUpPrivileges()
       try Sandbox.dropCapabilities(keepsFiles: true)
       if draws { _ = try Sandbox.restrictFiles(to: Self.forDriversToStart(socketPath)) }
+      if options.rendering?.venus == true { _ = try Sandbox.restrictCalls(to: Self.forRenderServer) }
     } catch {
       throw .noSandbox(error)
     }
@@ -58,6 +60,10 @@ public final class CardSandbox {
     return FileRules(
       [("/", [.read, .execute]), ("/dev", .write)] + (folder.map { [($0, .sockets)] } ?? []))
   }
+
+  /// The render server, which is started next, and its processes keep this: they run it, load drivers and fork, but reach
+  /// no network and no other process.
+  private static let forRenderServer = CallPolicy(allBut: [.foreign, .networks])
 
   /// Connects to the hub; nil without a sandbox: then the card does it itself.
   var hubConnector: ChannelOptions.Connector? {

@@ -98,3 +98,15 @@ def is_running(pid):
     except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def threads(pid):
+    """What each thread of a process says of its sandbox."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
+        yield dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+
+
+def is_shut_in(pid):
+    """Whether each thread has a filter of system calls, and gets no new privileges."""
+    return all(thread["Seccomp"] == "2" and thread["NoNewPrivs"] == "1" for thread in threads(pid))

@@ -40,9 +40,9 @@ public final class ControlGroups {
 
   deinit { remove() }
 
-  /// Removes the groups, when no process is in them, and moves this process back.
+  /// Ends what is left in the groups, removes them, and moves this process back.
   public func remove() {
-    for group in made { rmdir(group.path) }
+    for group in made { group.remove() }
     made.removeAll()
     // A group whose children have limits may not have processes.
     try? ControlFile.write("-memory", to: "\(folder)/cgroup.subtree_control")
@@ -81,6 +81,18 @@ public final class ControlGroups {
 /// A control group that this process made.
 public struct ControlGroup: Sendable {
   fileprivate let path: String
+  /// How often it is tried to remove a group whose processes are ending, every 5 ms.
+  private static let tries = 200
+
+  fileprivate init(path: String) { self.path = path }
+
+  fileprivate func remove() {
+    try? ControlFile.write("1", to: "\(path)/cgroup.kill")
+    for _ in 0..<Self.tries {
+      guard rmdir(path) != 0, errno == EBUSY else { return }
+      usleep(5000)
+    }
+  }
 
   /// Moves a process into the group; what it had before counts where it was.
   public func add(_ pid: Int32) throws(SystemError) { try ControlFile.write("\(pid)", to: "\(path)/cgroup.procs") }

@@ -17,8 +17,6 @@ public enum Sandbox {
 
   /// Whether rules for files hold for every thread of the process, those that run already included.
   public static var restrictsAllThreads: Bool { (Landlock.version ?? 0) >= Landlock.versionForThreads }
-  /// Whether there are rules for files at all.
-  public static var restrictsFiles: Bool { Landlock.version != nil }
 
   /// No program that is run gets more rights than this process has; no memory is written to a file when it crashes.
   public static func giveUpPrivileges() throws(SandboxError) {

@@ -2,6 +2,7 @@ import Glibc
 import Platform
 import Rendering
 import TestSupport
+import Testing
 
 /// The answers that a process got which took a card's sandbox and tried to get out.
 struct Probe {
@@ -27,6 +28,7 @@ struct Probe {
     withExtendedLifetime(listener.raw) {}
   }
 
+  static let skipped: Comment = "libvirglrenderer, or an EGL driver, is not installed"
   /// Whether this machine can draw in 3D at all.
   static let canDraw = (try? VirglLibrary()) != nil && access("/usr/share/glvnd/egl_vendor.d", F_OK) == 0
 }
